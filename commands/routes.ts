@@ -1,0 +1,325 @@
+/**
+ * The commands with their flags and help; what each does is loaded when it is
+ * called, so that a canary loads no report.
+ *
+ * @module
+ */
+
+import { buildCommand, buildRouteMap, numberParser } from "@stricli/core";
+import { DEFAULTS, parseIdentity } from "../lib/config.ts";
+import { UsageError } from "../lib/errors.ts";
+
+const text = (value: string): string => value;
+
+const root = {
+  kind: "parsed",
+  parse: text,
+  brief: "Directory of all state, sockets and logs [$IAPEER_ROOT, else ~/.iapeer]",
+  placeholder: "DIR",
+  optional: true,
+} as const;
+
+const json = {
+  kind: "boolean",
+  brief: "Print one JSON document and nothing else",
+  default: false,
+  withNegated: false,
+} as const;
+
+const identity = {
+  kind: "parsed",
+  parse: parseIdentity,
+  brief: "Name of the session: <runtime>-<personality>, such as claude-bob",
+  placeholder: "ID",
+} as const;
+
+const identities = (brief: string) =>
+  ({
+    kind: "array",
+    parameter: { parse: parseIdentity, brief, placeholder: "ID" },
+  }) as const;
+
+function positive(value: string): number {
+  const number = numberParser(value);
+  if (!Number.isFinite(number) || number <= 0) {
+    throw new UsageError(`"${value}" is not a positive number`);
+  }
+  return number;
+}
+
+function idle(value: string): number | "off" {
+  return value === "off" ? "off" : positive(value);
+}
+
+function size(value: string): string {
+  const match = /^([1-9]\d{0,3})x([1-9]\d{0,3})$/.exec(value);
+  if (match === null) throw new UsageError(`"${value}" is not <columns>x<rows>, such as 220x50`);
+  return value;
+}
+
+function variable(value: string): string {
+  if (!/^[^=]+=/.test(value)) throw new UsageError(`"${value}" is not <name>=<value>`);
+  return value;
+}
+
+function duration(value: string): number {
+  const match = /^(\d+(?:\.\d+)?)(s|m|h|d)$/.exec(value);
+  if (match === null) {
+    throw new UsageError(`"${value}" is not a duration such as 90s, 15m, 2h or 7d`);
+  }
+  const secs = { s: 1, m: 60, h: 3600, d: 86400 }[match[2] as "s" | "m" | "h" | "d"];
+  return Number(match[1]) * secs;
+}
+
+const launch = buildCommand({
+  loader: () => import("./launch.ts"),
+  parameters: {
+    flags: {
+      identity,
+      cwd: {
+        kind: "parsed",
+        parse: text,
+        brief: "Working directory of the program [the current one]",
+        placeholder: "DIR",
+        optional: true,
+      },
+      env: {
+        kind: "parsed",
+        parse: variable,
+        brief: "Variable for the program, over the caller's environment; may be repeated",
+        placeholder: "K=V",
+        variadic: true,
+        optional: true,
+      },
+      size: {
+        kind: "parsed",
+        parse: size,
+        brief: "Columns and rows while nobody is attached",
+        placeholder: "CxR",
+        default: DEFAULTS.size,
+      },
+      tmuxConf: {
+        kind: "parsed",
+        parse: text,
+        brief: "Configuration for the server in place of the user's",
+        placeholder: "FILE",
+        optional: true,
+      },
+      restart: {
+        kind: "enum",
+        values: ["never", "on-failure", "always"],
+        brief: "When to start it again after it ended",
+        default: "never",
+      },
+      idle: {
+        kind: "parsed",
+        parse: idle,
+        brief: "End it after this long without output, or off",
+        placeholder: "SECS",
+        default: String(DEFAULTS.idleSecs),
+      },
+      activity: {
+        kind: "parsed",
+        parse: text,
+        brief: "Files whose change counts as activity too; may be repeated",
+        placeholder: "GLOB",
+        variadic: true,
+        optional: true,
+      },
+      replace: {
+        kind: "boolean",
+        brief: "End a running session of that name first",
+        default: false,
+        withNegated: false,
+      },
+      json,
+      root,
+    },
+  },
+  docs: {
+    brief: "Launch a program in a session on a tmux server of its own",
+    customUsage: ["--identity ID [--cwd DIR] [--env K=V]... [flags] -- COMMAND [ARG]..."],
+  },
+});
+
+const supervise = buildCommand({
+  loader: () => import("./supervise.ts"),
+  parameters: {
+    flags: {
+      once: {
+        kind: "boolean",
+        brief: "Look after every session once, print one outcome each, and leave",
+        default: false,
+        withNegated: false,
+      },
+      interval: {
+        kind: "parsed",
+        parse: positive,
+        brief: "Seconds between two ticks",
+        placeholder: "SECS",
+        default: String(DEFAULTS.tickSecs),
+      },
+      verbose: {
+        kind: "boolean",
+        brief: "Log the sessions that are simply alive, too",
+        default: false,
+        withNegated: false,
+      },
+      json,
+      root,
+    },
+  },
+  docs: { brief: "Look after the sessions: canaries, idle reap, restarts, unseen deaths" },
+});
+
+const canary = buildCommand({
+  loader: () => import("./canary.ts"),
+  parameters: {
+    flags: {
+      identity,
+      sock: {
+        kind: "parsed",
+        parse: text,
+        brief: "Socket of the tmux server to watch [that of the session in the root]",
+        placeholder: "PATH",
+        optional: true,
+      },
+      own: {
+        kind: "boolean",
+        brief: "Start the server of a launch under way, and watch it as its parent",
+        default: false,
+        withNegated: false,
+        hidden: true,
+      },
+      root,
+    },
+  },
+  docs: { brief: "Watch one tmux server in the foreground, and record its death" },
+});
+
+const stop = buildCommand({
+  loader: () => import("./stop.ts"),
+  parameters: {
+    flags: {
+      all: { kind: "boolean", brief: "Stop every session", default: false, withNegated: false },
+      root,
+    },
+    positional: identities("Sessions to stop"),
+  },
+  docs: { brief: "Stop sessions; nothing is recorded as a death" },
+});
+
+const start = buildCommand({
+  loader: () => import("./start.ts"),
+  parameters: { flags: { root }, positional: identities("Sessions to start") },
+  docs: { brief: "Start sessions again as they were launched" },
+});
+
+const attach = buildCommand({
+  loader: () => import("./attach.ts"),
+  parameters: {
+    flags: { root },
+    positional: {
+      kind: "tuple",
+      parameters: [{ parse: parseIdentity, brief: "Session to show", placeholder: "ID" }],
+    },
+  },
+  docs: { brief: "Show a session on this terminal (detach with C-b d)" },
+});
+
+const adopt = buildCommand({
+  loader: () => import("./adopt.ts"),
+  parameters: {
+    flags: {
+      identity,
+      sock: {
+        kind: "parsed",
+        parse: text,
+        brief: "Socket of the tmux server",
+        placeholder: "PATH",
+      },
+      json,
+      root,
+    },
+  },
+  docs: { brief: "Watch a tmux server that somebody else started; never reap or restart it" },
+});
+
+const status = buildCommand({
+  loader: () => import("./status.ts"),
+  parameters: { flags: { json, root }, positional: identities("Sessions to show [all]") },
+  docs: {
+    brief: "Show sessions; for a single one the exit code is 0 running, 3 not running, 4 unknown",
+  },
+});
+
+const deaths = buildCommand({
+  loader: () => import("./deaths.ts"),
+  parameters: {
+    flags: {
+      since: {
+        kind: "parsed",
+        parse: duration,
+        brief: "Only those of the last DUR, such as 90s, 15m, 2h, 7d",
+        placeholder: "DUR",
+        optional: true,
+      },
+      follow: {
+        kind: "boolean",
+        brief: "Go on and print each death as it is recorded",
+        default: false,
+        withNegated: false,
+      },
+      json,
+      root,
+    },
+    positional: {
+      kind: "tuple",
+      parameters: [{
+        parse: text,
+        brief: "A session, or one death to show in full",
+        placeholder: "ID|DEATH",
+        optional: true,
+      }],
+    },
+  },
+  docs: { brief: "List recorded server deaths, or show one with its snapshot" },
+});
+
+const drill = buildCommand({
+  loader: () => import("./drill.ts"),
+  parameters: {
+    flags: {
+      kind: {
+        kind: "enum",
+        values: ["kill", "crash", "kill-server", "stop"],
+        brief: "How the server ends",
+        default: "kill",
+      },
+      keep: {
+        kind: "boolean",
+        brief: "Keep the throwaway root",
+        default: false,
+        withNegated: false,
+      },
+      json,
+      root,
+    },
+  },
+  docs: { brief: "Fire drill: launch a session, end its server, watch the record arrive" },
+});
+
+/** All commands. */
+export const routes = buildRouteMap({
+  routes: { launch, supervise, canary, stop, start, attach, adopt, status, deaths, drill },
+  docs: {
+    brief: "Launch, supervise and watch terminal sessions, each on a tmux server of its own",
+    fullDescription: [
+      "Launch, supervise and watch terminal sessions, each on a tmux server of its own.",
+      "Every server death that nobody asked for is recorded once, with its evidence.",
+      "",
+      "Exit codes: 0 done; 1 refused or not so; 2 usage; 3 not running; 4 state unknown;",
+      "70 internal error.",
+    ].join("\n"),
+  },
+});

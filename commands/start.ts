@@ -1,0 +1,29 @@
+import { IapeerError, UsageError } from "../lib/errors.ts";
+import { launch } from "../lib/launch.ts";
+import { needSession } from "../lib/sessions.ts";
+import { type App, contextFor, type RootFlags, say } from "./app.ts";
+
+/** `iapeer start` */
+export default async function (
+  this: App,
+  flags: RootFlags,
+  ...identities: string[]
+): Promise<void> {
+  if (identities.length === 0) {
+    throw new UsageError("Cannot tell what to start: give one or more identities");
+  }
+  const ctx = contextFor(flags);
+  for (const identity of identities) {
+    const { spec } = needSession(ctx, identity);
+    if (spec === undefined) {
+      throw new IapeerError(
+        `Cannot start "${identity}": it is adopted, so it is watched only; start it where it was started before`,
+      );
+    }
+    const { serverPid, canaryPid, sock } = await launch(ctx, { identity, spec, replace: false });
+    say(
+      this,
+      `READY identity=${identity} server_pid=${serverPid} canary_pid=${canaryPid} sock=${sock}`,
+    );
+  }
+}

@@ -1,0 +1,32 @@
+import { messageOf } from "../lib/context.ts";
+import { UsageError } from "../lib/errors.ts";
+import { listSessions, needSession } from "../lib/sessions.ts";
+import { NotRunningError, stop } from "../lib/teardown.ts";
+import { type App, contextFor, type RootFlags, say } from "./app.ts";
+
+interface Flags extends RootFlags {
+  readonly all: boolean;
+}
+
+/** `iapeer stop` */
+export default async function (this: App, flags: Flags, ...given: string[]): Promise<void> {
+  if (flags.all === given.length > 0) {
+    throw new UsageError("Cannot tell what to stop: give one or more identities, or --all");
+  }
+  const ctx = contextFor(flags);
+  const identities = flags.all
+    ? listSessions(ctx).filter((identity) => !needSession(ctx, identity).external)
+    : given;
+  const results = await Promise.allSettled(identities.map(async (identity) => {
+    const recorded = await stop(ctx, identity);
+    say(this, `STOPPED identity=${identity}`);
+    await recorded?.closed;
+  }));
+  const errors = results.filter((one) => one.status === "rejected").map((one) => one.reason)
+    .filter((error) => !(flags.all && error instanceof NotRunningError));
+  if (errors.length === 1) throw errors[0];
+  for (const error of errors) this.process.stderr.write(`iapeer: ${messageOf(error)}\n`);
+  if (errors.length > 1) {
+    this.process.exitCode = Math.max(...errors.map((error) => error?.exitCode ?? 70));
+  }
+}

@@ -1,0 +1,50 @@
+import { tick } from "../lib/lifecycle.ts";
+import { supervise } from "../lib/supervise.ts";
+import { type App, columns, contextFor, type JsonFlags, printJson, say } from "./app.ts";
+
+interface Flags extends JsonFlags {
+  readonly once: boolean;
+  readonly interval: number;
+  readonly verbose: boolean;
+}
+
+/** `iapeer supervise` */
+export default async function (this: App, flags: Flags): Promise<void> {
+  const ctx = contextFor(flags);
+  if (flags.once) {
+    const { results, recorded } = await tick(ctx, flags.verbose);
+    if (flags.json) printJson(this, results);
+    else {
+      for (
+        const line of columns(results.map((r) => [r.identity, r.outcome, r.reason ?? ""]))
+      ) say(this, line);
+    }
+    await Promise.all(recorded.map((one) => one.closed));
+    return;
+  }
+  const stop = new AbortController();
+  const leave = () => stop.abort();
+  const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+  for (const signal of signals) Deno.addSignalListener(signal, leave);
+  try {
+    await supervise(ctx, {
+      intervalSecs: flags.interval,
+      verbose: flags.verbose,
+      stop: stop.signal,
+      onReady: () => {
+        if (!flags.json) say(this, `SUPERVISING root=${ctx.paths.root} pid=${Deno.pid}`);
+      },
+      onTick: ({ results }) => {
+        if (flags.json) return;
+        for (const { identity, outcome, reason } of results) {
+          if (outcome === "alive" || outcome === "stopped" || outcome === "skipped-external") {
+            continue;
+          }
+          say(this, `${identity} ${outcome}${reason === undefined ? "" : ` (${reason})`}`);
+        }
+      },
+    });
+  } finally {
+    for (const signal of signals) Deno.removeSignalListener(signal, leave);
+  }
+}

@@ -1,0 +1,317 @@
+/**
+ * The canary: the process outside a server that learns of its end, and the
+ * functions by which others see to it that there is one.
+ *
+ * @module
+ */
+
+import { covers, nowOf, readClaim, spendClaim, writeClaim } from "./claims.ts";
+import { type Context, messageOf, note } from "./context.ts";
+import { type Observation } from "./deaths.ts";
+import { IapeerError, UnknownStateError } from "./errors.ts";
+import {
+  type Incarnation,
+  incarnationOf,
+  livenessOf,
+  sameIncarnation,
+  sendSignal,
+} from "./host.ts";
+import { isLocked, type Lock, waitLock } from "./locks.ts";
+import { spawnChild } from "./process.ts";
+import { recordDeathSurely, type Recorded } from "./record.ts";
+import { selfCommand } from "./self.ts";
+import { readSession } from "./sessions.ts";
+import { Server } from "./tmux.ts";
+import { type End, watchAsClient } from "./watch.ts";
+
+export { exitLogPath, serverDeathsDir } from "./config.ts";
+export { canaryChannel } from "./tmux.ts";
+
+/** What a canary writes into the lock that it holds. */
+export interface CanaryNote {
+  readonly pid: number;
+  readonly mode: "own" | "attach";
+  readonly sock: string;
+  readonly server: Incarnation;
+  /** Own mode: pid of the session's program. */
+  readonly panePid?: number;
+  /** Attach mode: the client that waits. */
+  readonly client?: Incarnation;
+}
+
+/** The lock that a canary holds while it watches. */
+export function canaryLock(ctx: Context, identity: string): string {
+  return ctx.paths.lock(`${identity}.canary`);
+}
+
+/**
+ * Tells who watches a session.
+ *
+ * @param ctx The root.
+ * @param identity Which session.
+ * @returns The canary's note; `"starting"` for one that has not written it
+ * yet; `undefined` if nobody watches.
+ */
+export function watcherOf(ctx: Context, identity: string): CanaryNote | "starting" | undefined {
+  if (!isLocked(canaryLock(ctx, identity))) return undefined;
+  return readCanaryNote(ctx, identity) ?? "starting";
+}
+
+/** The last note, of a canary that lives or of one that is gone. */
+export function readCanaryNote(ctx: Context, identity: string): CanaryNote | undefined {
+  try {
+    const value = JSON.parse(Deno.readTextFileSync(canaryLock(ctx, identity)));
+    return typeof value?.pid === "number" && typeof value?.server?.pid === "number"
+      ? value
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Waits for the canary's lock. A look by somebody else holds it for
+ * microseconds, an older canary until its death is in the journal.
+ *
+ * @throws {IapeerError} If another canary keeps watching.
+ */
+export async function takeCanaryLock(ctx: Context, identity: string): Promise<Lock> {
+  const lock = await waitLock(canaryLock(ctx, identity), 1000);
+  if (lock === undefined) {
+    throw new IapeerError(
+      `Cannot watch "${identity}": another canary watches it already; see: iapeer status ${identity}`,
+    );
+  }
+  return lock;
+}
+
+/** Whether {@linkcode ensureCanary} found, started or did without a canary. */
+export type Ensured = "spawned" | "already" | "skipped" | "failed";
+
+/** How long a canary may take to arm, in milliseconds. */
+const ARM_MS = 10_000;
+
+/**
+ * Sees to it that a session's server is watched. Safe to call at any time,
+ * from any number of processes at once: one canary is the result.
+ *
+ * @param ctx The root.
+ * @param identity Which session.
+ * @returns `already` if it is watched, `spawned` once a new canary is armed,
+ * `skipped` if there is no living server to watch, `failed` if no canary could
+ * be started (the reason is in `lifecycle.log`). Never throws.
+ */
+export async function ensureCanary(ctx: Context, identity: string): Promise<Ensured> {
+  try {
+    const server = readSession(ctx, identity)?.server;
+    if (server === undefined) return "skipped";
+    if (isWatched(ctx, identity, server)) return "already";
+    using lock = await waitLock(ctx.paths.lock(`${identity}.arm`), ARM_MS);
+    if (lock === undefined) throw new Error("another process has been arming it for too long");
+    if (isWatched(ctx, identity, server)) return "already";
+    if (await livenessOf(ctx.host, server) === "gone") return "skipped";
+    const armed = await spawnCanary(ctx, identity);
+    note(ctx, "canary-armed", [
+      ["identity", identity],
+      ["server_pid", server.pid],
+      ["canary_pid", armed],
+      ["mode", "attach"],
+    ]);
+    return "spawned";
+  } catch (error) {
+    note(ctx, "canary-failed", [["identity", identity], ["reason", messageOf(error)]]);
+    return "failed";
+  }
+}
+
+/** A canary that still watches an older incarnation does not count. */
+function isWatched(ctx: Context, identity: string, server: Incarnation): boolean {
+  const watcher = watcherOf(ctx, identity);
+  if (watcher === undefined) return false;
+  return watcher === "starting" || sameIncarnation(watcher.server, server);
+}
+
+/** Starts a canary in attach mode and waits until it is armed; tells its pid. */
+async function spawnCanary(ctx: Context, identity: string): Promise<number> {
+  const { sock } = readSession(ctx, identity)!;
+  const { program, args } = selfCommand(ctx, ["canary", "--identity", identity, "--sock", sock]);
+  const canary = spawnChild(program, args, { stdout: true, cwd: ctx.paths.root });
+  canary.unref();
+  const line = await firstLine(canary.stdout!, ARM_MS);
+  if (line === undefined || !line.startsWith("ARMED ")) {
+    canary.kill("SIGTERM");
+    throw new Error(
+      line === undefined ? "the canary did not arm" : `the canary did not arm: ${line}`,
+    );
+  }
+  return canary.pid;
+}
+
+/**
+ * The first line that a child prints.
+ *
+ * @param stream Its standard output; closed afterwards.
+ * @param timeoutMs How long to wait, in milliseconds.
+ * @returns The line, or `undefined` if none came.
+ */
+export async function firstLine(
+  stream: ReadableStream<Uint8Array>,
+  timeoutMs: number,
+): Promise<string | undefined> {
+  const reader = stream.pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>)
+    .getReader();
+  const timer = setTimeout(() => reader.cancel().catch(() => {}), timeoutMs);
+  let text = "";
+  try {
+    while (!text.includes("\n")) {
+      const { done, value } = await reader.read();
+      if (done) return undefined;
+      text += value;
+    }
+    return text.slice(0, text.indexOf("\n"));
+  } catch {
+    return undefined;
+  } finally {
+    clearTimeout(timer);
+    await reader.cancel().catch(() => {});
+  }
+}
+
+/**
+ * Says that the coming death of a session's server is wanted, and wakes its
+ * canary: what every deliberate teardown does before it kills.
+ *
+ * @param ctx The root.
+ * @param identity Which session.
+ * @param server Which incarnation.
+ * @param who Who wants it.
+ * @param why In a few words.
+ * @throws {Error} If the claim cannot be written; then nothing may be killed.
+ */
+export async function signalClean(
+  ctx: Context,
+  identity: string,
+  server: Incarnation,
+  who: Parameters<typeof writeClaim>[3],
+  why: string,
+): Promise<void> {
+  writeClaim(ctx, identity, server, who, why);
+  const sock = readSession(ctx, identity)?.sock ?? ctx.paths.sock(identity);
+  await new Server(ctx.host.tools, sock).signalCanary(identity);
+}
+
+/** What {@linkcode conclude} has done about the end of a server. */
+export type Conclusion = { readonly claimed: true } | {
+  readonly claimed: false;
+  readonly recorded: Recorded | undefined;
+};
+
+/**
+ * The end of a watched server: silence if it was wanted, a record if not.
+ *
+ * @param ctx The root.
+ * @param seen Which server, and how it ended.
+ * @param release Lets go of the canary's lock.
+ * @returns What was done.
+ */
+export async function concludeWatch(
+  ctx: Context,
+  seen: { identity: string; server: Incarnation; mode: "own" | "attach"; end: End },
+  release: () => void,
+): Promise<Conclusion> {
+  const { identity, server, mode, end } = seen;
+  const moment = nowOf(ctx);
+  const claim = readClaim(ctx, identity);
+  if (claim !== undefined && covers(claim, server, moment)) {
+    spendClaim(ctx, claim);
+    release();
+    return { claimed: true };
+  }
+  const observation: Observation = {
+    identity,
+    server,
+    ...end,
+    witness: "canary",
+    mode,
+    observedAt: moment.at,
+  };
+  const recorded = await recordDeathSurely(ctx, observation, release);
+  return { claimed: false, recorded };
+}
+
+/** What {@linkcode attachCanary} needs. */
+export interface AttachOptions {
+  readonly identity: string;
+  readonly sock: string;
+  /** Called when the server is being watched. */
+  onArmed(server: Incarnation): void;
+  /** Given a function that ends the waiting client, for a canary that is told to leave. */
+  onClient(kill: () => void): void;
+}
+
+/**
+ * Watches a server that somebody else started, until it ends and its end is
+ * concluded.
+ *
+ * @param ctx The root.
+ * @param options Which server.
+ * @returns What was done about its end.
+ * @throws {IapeerError} If it is watched already, or nobody serves the socket.
+ * @throws {UnknownStateError} If the server does not answer and nothing is known of it.
+ */
+export async function attachCanary(ctx: Context, options: AttachOptions): Promise<Conclusion> {
+  const { identity, sock } = options;
+  const lock = await takeCanaryLock(ctx, identity);
+  try {
+    await endLeftClient(ctx, identity);
+    const server = await findServer(ctx, identity, sock);
+    const said: CanaryNote = { pid: Deno.pid, mode: "attach", sock, server };
+    lock.note(JSON.stringify(said));
+    options.onArmed(server);
+    const end = await watchAsClient(ctx, identity, sock, server, {
+      onClient(client) {
+        options.onClient(() => client?.kill("SIGTERM"));
+        if (client !== undefined) void noteClient(ctx, lock, said, client.pid);
+      },
+    });
+    return await concludeWatch(ctx, { identity, server, mode: "attach", end }, lock.release);
+  } finally {
+    lock.release();
+  }
+}
+
+/** Writes down which client waits, so that a later canary can end it if this one is killed. */
+async function noteClient(ctx: Context, lock: Lock, said: CanaryNote, pid: number): Promise<void> {
+  const client = await incarnationOf(ctx.host, pid);
+  if (client !== undefined) lock.note(JSON.stringify({ ...said, client }));
+}
+
+/** A canary that was SIGKILLed has left its client waiting. */
+async function endLeftClient(ctx: Context, identity: string): Promise<void> {
+  const client = readCanaryNote(ctx, identity)?.client;
+  if (client !== undefined) await sendSignal(ctx.host, client, "TERM");
+}
+
+async function findServer(ctx: Context, identity: string, sock: string): Promise<Incarnation> {
+  const known = readSession(ctx, identity);
+  const reply = await new Server(ctx.host.tools, sock).pid();
+  if ("pid" in reply) {
+    const server = await incarnationOf(ctx.host, reply.pid);
+    if (server !== undefined) {
+      // The record's own figures make the death's id the same for every witness.
+      const same = known?.server !== undefined && sameIncarnation(known.server, server);
+      return same ? known.server : server;
+    }
+  } else if (reply.failure === "timeout" || reply.failure === "version") {
+    const server = known?.sock === sock ? known.server : undefined;
+    if (server !== undefined && await livenessOf(ctx.host, server) !== "gone") return server;
+    throw new UnknownStateError(
+      `Cannot watch "${identity}": the tmux server at "${sock}" does not answer (${
+        reply.said || reply.failure
+      }); try again when it does`,
+    );
+  }
+  throw new IapeerError(
+    `Cannot watch "${identity}": no tmux server answers at "${sock}"; start one, or check the path`,
+  );
+}

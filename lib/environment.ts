@@ -1,0 +1,101 @@
+/**
+ * The environment that a session's program gets, and what must be kept out of
+ * the way of the programs that iapeer itself starts.
+ *
+ * @module
+ */
+
+/** Deno refuses to start a program with one of these set, unless it may run anything [measured, 2.9.6]. */
+const LOADER = /^(?:LD|DYLD)_/;
+/** These tell of the caller's own tmux, not of the session's. */
+const CALLERS_TMUX = ["TMUX", "TMUX_PANE"];
+
+let setAside: Record<string, string> = {};
+
+/**
+ * Takes the dynamic loader's variables out of this process's environment, so
+ * that it can start programs at all. They are not lost: see
+ * {@linkcode callersEnvironment}.
+ */
+export function setLoaderVariablesAside(): void {
+  for (const [name, value] of Object.entries(Deno.env.toObject())) {
+    if (!LOADER.test(name)) continue;
+    setAside[name] = value;
+    Deno.env.delete(name);
+  }
+}
+
+/**
+ * The environment that the caller gave, as a session's program shall get it.
+ *
+ * @param extra Variables that go over it.
+ * @returns Names and values.
+ */
+export function callersEnvironment(
+  extra: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const env = { ...Deno.env.toObject(), ...setAside, ...extra };
+  for (const name of CALLERS_TMUX) if (!(name in extra)) delete env[name];
+  return env;
+}
+
+/**
+ * Runs `start` with `env` as the environment of this process, for a server to
+ * inherit. Inheriting, in place of handing over a list, keeps variables that
+ * are not valid UTF-8: Deno does not list those.
+ *
+ * @param env What the session's program shall have.
+ * @param start Starts the server; gets the part of `env` that a program cannot
+ * be started with and that must reach the session by another way.
+ * @returns What `start` returns.
+ */
+export function withEnvironment<T>(
+  env: Readonly<Record<string, string>>,
+  start: (apart: Record<string, string>) => T,
+): T {
+  const before = Deno.env.toObject();
+  const apart: Record<string, string> = {};
+  const wanted: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) {
+    (LOADER.test(name) ? apart : wanted)[name] = value;
+  }
+  try {
+    changeEnvironment(wanted);
+    return start(apart);
+  } finally {
+    changeEnvironment(before);
+  }
+}
+
+function changeEnvironment(env: Readonly<Record<string, string>>): void {
+  for (const name of Object.keys(Deno.env.toObject())) {
+    if (!(name in env)) Deno.env.delete(name);
+  }
+  for (const [name, value] of Object.entries(env)) {
+    if (Deno.env.get(name) !== value) Deno.env.set(name, value);
+  }
+}
+
+/**
+ * The path of a tool as it was resolved when this program started, for use
+ * while another PATH is in force.
+ *
+ * Only that path is permitted to run, and asking whether a path is permitted
+ * needs no right to read it.
+ *
+ * @param tool Its name.
+ * @returns The path, or the name if it is nowhere on PATH.
+ */
+export function toolPath(tool: string): string {
+  for (const dir of (Deno.env.get("PATH") ?? "").split(":")) {
+    if (dir === "") continue;
+    const path = `${dir}/${tool}`;
+    if (Deno.permissions.querySync({ name: "run", command: path }).state !== "granted") continue;
+    try {
+      if (Deno.statSync(path).isFile) return path;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotCapable) return path;
+    }
+  }
+  return tool;
+}

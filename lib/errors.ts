@@ -1,0 +1,34 @@
+/**
+ * Errors that reach the user, and the exit codes they turn into.
+ *
+ * @module
+ */
+
+/** Exit codes of `iapeer`, as `--help` and README list them. */
+export const EXIT = {
+  done: 0,
+  refused: 1,
+  usage: 2,
+  notRunning: 3,
+  unknown: 4,
+  internal: 70,
+} as const;
+
+/** Something a user can mend. Its message names the remedy; only `main.ts` exits. */
+export class IapeerError extends Error {
+  override readonly name: string = "IapeerError";
+  /** The exit code this error turns into. */
+  readonly exitCode: number = EXIT.refused;
+}
+
+/** The command line or a setting cannot be used as given. */
+export class UsageError extends IapeerError {
+  override readonly name: string = "UsageError";
+  override readonly exitCode: number = EXIT.usage;
+}
+
+/** The question cannot be answered now, for instance because a server does not answer. */
+export class UnknownStateError extends IapeerError {
+  override readonly name: string = "UnknownStateError";
+  override readonly exitCode: number = EXIT.unknown;
+}

@@ -1,0 +1,204 @@
+/**
+ * Bringing up a session on a server of its own.
+ *
+ * @module
+ */
+
+import { firstLine } from "./canary.ts";
+import { checkSockPath, openRoot } from "./config.ts";
+import { type Context, note } from "./context.ts";
+import { IapeerError, UnknownStateError } from "./errors.ts";
+import { bootId, livenessOf } from "./host.ts";
+import type { StartReport } from "./own.ts";
+import { spawnChild } from "./process.ts";
+import { checkProgram } from "./program.ts";
+import { selfCommand } from "./self.ts";
+import {
+  lockSession,
+  readSession,
+  type SessionRecord,
+  type Spec,
+  writeSession,
+} from "./sessions.ts";
+import { removeIfThere } from "./store.ts";
+import { killSession, resolveStarting, settle } from "./teardown.ts";
+import { Server } from "./tmux.ts";
+
+/** How long the canary may take to report, in milliseconds: longer than it gives its server. */
+const REPORT_MS = 15_000;
+/** How long another operation on the same session is waited for, in milliseconds. */
+const BUSY_MS = 300;
+
+/** A session that runs and is watched. */
+export interface Launched {
+  readonly identity: string;
+  readonly serverPid: number;
+  readonly canaryPid: number;
+  readonly sock: string;
+}
+
+/** What {@linkcode launch} is asked for. */
+export interface LaunchOptions {
+  readonly identity: string;
+  readonly spec: Spec;
+  /** Tear down a session of that identity first, if one runs. */
+  readonly replace: boolean;
+}
+
+/**
+ * Launches a session: returns when it runs and its canary is armed.
+ *
+ * @param ctx The root; made if it is not there.
+ * @param options What to launch.
+ * @returns The pids and the socket.
+ * @throws {IapeerError} If it runs already, or cannot be started; nothing of it
+ * is then left running.
+ */
+export async function launch(ctx: Context, options: LaunchOptions): Promise<Launched> {
+  const { identity, spec, replace } = options;
+  checkSockPath(ctx.paths.sock(identity));
+  openRoot(ctx.paths, Deno.uid());
+  using lock = await lockSession(ctx, identity, BUSY_MS);
+  if (lock === undefined) {
+    throw new IapeerError(
+      `Cannot launch "${identity}": another launch or stop of it is under way; try again when it is done`,
+    );
+  }
+  const before = readSession(ctx, identity);
+  await makeRoom(ctx, identity, before, replace);
+  return await launchLocked(ctx, identity, spec);
+}
+
+/** Makes sure that no server of this identity lives, or refuses. */
+async function makeRoom(
+  ctx: Context,
+  identity: string,
+  before: SessionRecord | undefined,
+  replace: boolean,
+): Promise<void> {
+  let record = before;
+  if (record?.state === "starting") {
+    // The launch that wrote this is gone: its lock was free.
+    record = await resolveStarting(ctx, record, true);
+  }
+  if (record?.external && record.server !== undefined) {
+    const state = await livenessOf(ctx.host, record.server);
+    if (state !== "gone") {
+      throw new IapeerError(
+        `Cannot launch "${identity}": it is an adopted session on a server that somebody else started, and it lives; end it there first`,
+      );
+    }
+  }
+  if (record?.server !== undefined) {
+    const state = await livenessOf(ctx.host, record.server);
+    if (state === "unknown") {
+      throw new UnknownStateError(
+        `Cannot launch "${identity}": it is not known whether its server ${record.server.pid} lives; try again`,
+      );
+    }
+    if (state !== "gone") {
+      if (!replace) {
+        throw new IapeerError(
+          `Cannot launch "${identity}": already running (server ${record.server.pid}); use --replace, or: iapeer stop ${identity}`,
+        );
+      }
+      await killSession(ctx, record, "replace", "launch --replace");
+    }
+    await settle(ctx, record);
+  }
+  await refuseForeignServer(ctx, identity);
+}
+
+/** A server would take the socket of another one away; its sessions would be lost to everyone. */
+async function refuseForeignServer(ctx: Context, identity: string): Promise<void> {
+  const sock = ctx.paths.sock(identity);
+  try {
+    Deno.lstatSync(sock);
+  } catch {
+    return;
+  }
+  const reply = await new Server(ctx.host.tools, sock).pid();
+  const answers = "pid" in reply;
+  if (answers || reply.failure === "timeout" || reply.failure === "version") {
+    throw new IapeerError(
+      `Cannot launch "${identity}": a tmux server that iapeer does not know ${
+        answers ? `(pid ${reply.pid}) serves` : "seems to serve"
+      } "${sock}"; end it first`,
+    );
+  }
+}
+
+/**
+ * Starts the session of which the caller holds the operation lock, and of
+ * which nothing lives.
+ *
+ * @param ctx The root.
+ * @param identity Which session.
+ * @param spec What to run.
+ * @returns The pids and the socket.
+ * @throws {IapeerError} If it cannot be started; nothing is then left running.
+ */
+export async function launchLocked(
+  ctx: Context,
+  identity: string,
+  spec: Spec,
+): Promise<Launched> {
+  await checkProgram(ctx.host.tools, spec);
+  const before = readSession(ctx, identity);
+  const boot = await bootId(ctx.host);
+  const starting: SessionRecord = {
+    identity,
+    state: "starting",
+    external: false,
+    sock: ctx.paths.sock(identity),
+    spec,
+    ...(boot === undefined ? {} : { bootId: boot }),
+    hostName: ctx.host.name,
+    launchedAt: ctx.host.now(),
+    ...(before?.lastDeath === undefined ? {} : { lastDeath: before.lastDeath }),
+    ...(before?.ends === undefined ? {} : { ends: before.ends }),
+  };
+  writeSession(ctx, starting);
+  let report: StartReport;
+  let canaryPid: number;
+  try {
+    const { program, args } = selfCommand(ctx, ["canary", "--own", "--identity", identity]);
+    const canary = spawnChild(program, args, { stdout: true, cwd: ctx.paths.root });
+    canary.unref();
+    canaryPid = canary.pid;
+    report = parseReport(await firstLine(canary.stdout!, REPORT_MS));
+    if (!report.ready) canary.kill("SIGTERM");
+  } catch (error) {
+    report = { ready: false, error: error instanceof Error ? error.message : String(error) };
+    canaryPid = 0;
+  }
+  if (!report.ready) {
+    await resolveStarting(ctx, starting, false);
+    if (before === undefined) removeIfThere(ctx.paths.session(identity));
+    else writeSession(ctx, before);
+    note(ctx, "launch-failed", [["identity", identity], ["reason", report.error]]);
+    throw new IapeerError(report.error);
+  }
+  writeSession(ctx, {
+    ...starting,
+    state: "running",
+    server: report.server,
+    panePid: report.panePid,
+    mode: "own",
+    lastSeen: ctx.host.now(),
+  });
+  note(ctx, "launched", [
+    ["identity", identity],
+    ["server_pid", report.server.pid],
+    ["canary_pid", canaryPid],
+    ["sock", starting.sock],
+  ]);
+  return { identity, serverPid: report.server.pid, canaryPid, sock: starting.sock };
+}
+
+function parseReport(line: string | undefined): StartReport {
+  if (line === undefined) {
+    return { ready: false, error: "Cannot start the session: its canary ended without a word" };
+  }
+  return JSON.parse(line);
+}

@@ -1,0 +1,146 @@
+/**
+ * Append-only logs that several processes write at once and that rotate.
+ *
+ * Every line is one `write` to a file opened with `O_APPEND`, so lines never
+ * mix. Writers share a lock while they write; whoever rotates holds it alone,
+ * so nobody can be about to write to a file that has just been removed.
+ *
+ * @module
+ */
+
+import { basename, dirname } from "node:path";
+import { DEFAULTS, type Paths } from "./config.ts";
+import { tryLock } from "./locks.ts";
+import { removeIfThere, syncDir, writeAll } from "./store.ts";
+
+/** How {@linkcode appendLine} writes. */
+export interface AppendOptions {
+  /** Return only when the line is on disk. */
+  readonly sync?: boolean;
+  /** Size in bytes from which the file is rotated; 5 MiB unless told. */
+  readonly maxBytes?: number;
+  /** How many rotated files are kept (`.1` is the youngest); 5 unless told. */
+  readonly keep?: number;
+}
+
+/** A writer that finds the lock taken asks this often, a millisecond apart, and then writes all the same. */
+const LOCK_TRIES = 200;
+
+/**
+ * Appends one line.
+ *
+ * @param paths The root, for its locks.
+ * @param path The log file; created with mode 0600.
+ * @param line The line without its newline.
+ * @param options See {@linkcode AppendOptions}.
+ * @throws {Error} If the storage refuses. Nothing is then written, or a part
+ * of the line, which the next line does not continue.
+ */
+export function appendLine(
+  paths: Paths,
+  path: string,
+  line: string,
+  options: AppendOptions = {},
+): void {
+  const { sync = false, maxBytes = DEFAULTS.logBytes, keep = DEFAULTS.logsKept } = options;
+  const lockPath = paths.lock(`${basename(path)}.log`);
+  let size: number;
+  {
+    // A rotation takes microseconds. One that takes longer has been stopped or
+    // hangs on its disk: it shall not hold up a record.
+    using _lock = shareLock(lockPath);
+    size = writeLine(path, line, sync);
+  }
+  if (size >= maxBytes) rotate(lockPath, path, maxBytes, keep);
+}
+
+function shareLock(lockPath: string): Disposable | undefined {
+  for (let n = 0; n < LOCK_TRIES; n++) {
+    const lock = tryLock(lockPath, false);
+    if (lock !== undefined) return lock;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+  }
+  return undefined;
+}
+
+/** Writes the line and tells the size of the file after it. */
+function writeLine(path: string, line: string, sync: boolean): number {
+  let created = false;
+  let file: Deno.FsFile;
+  try {
+    file = Deno.openSync(path, { read: true, append: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    file = Deno.openSync(path, { read: true, append: true, create: true, mode: 0o600 });
+    created = true;
+  }
+  try {
+    if (created) Deno.chmodSync(path, 0o600);
+    const size = file.statSync().size;
+    // The last line may have been cut by a power loss or a full disk: start on
+    // a line of its own. A leading newline keeps the record one write.
+    const start = endsInLine(file, size) ? "\n" : "";
+    const bytes = new TextEncoder().encode(`${start}${line}\n`);
+    writeAll(file, bytes);
+    if (sync) {
+      file.syncSync();
+      if (created) syncDir(dirname(path));
+    }
+    return size + bytes.length;
+  } finally {
+    file.close();
+  }
+}
+
+/** Tells whether the file ends in the middle of a line. */
+function endsInLine(file: Deno.FsFile, size: number): boolean {
+  if (size === 0) return false;
+  const last = new Uint8Array(1);
+  file.seekSync(size - 1, Deno.SeekMode.Start);
+  return file.readSync(last) === 1 && last[0] !== 0x0a;
+}
+
+/** Moves the log one number on, unless somebody did so first or writes just now. */
+function rotate(lockPath: string, path: string, maxBytes: number, keep: number): void {
+  using lock = tryLock(lockPath);
+  if (lock === undefined) return;
+  try {
+    if (Deno.statSync(path).size < maxBytes) return;
+    removeIfThere(`${path}.${keep}`);
+    for (let n = keep - 1; n >= 1; n--) {
+      try {
+        Deno.renameSync(`${path}.${n}`, `${path}.${n + 1}`);
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+      }
+    }
+    Deno.renameSync(path, `${path}.1`);
+    syncDir(dirname(path));
+  } catch {
+    // The line is written; the next one tries to rotate again.
+  }
+}
+
+/**
+ * All lines of a log and of its rotated files, oldest first. No rotation
+ * happens meanwhile, so that no line is passed over on its way from one file
+ * to the next.
+ *
+ * @param paths The root, for its locks.
+ * @param path The log file.
+ * @returns Its lines; a cut last line is among them as it is.
+ * @throws {Error} If a file is there and cannot be read.
+ */
+export function readLines(paths: Paths, path: string): string[] {
+  using _lock = shareLock(paths.lock(`${basename(path)}.log`));
+  const lines: string[] = [];
+  for (let n: number = DEFAULTS.logsKept; n >= 0; n--) {
+    try {
+      const text = Deno.readTextFileSync(n === 0 ? path : `${path}.${n}`);
+      for (const line of text.split("\n")) if (line !== "") lines.push(line);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return lines;
+}

@@ -1,0 +1,181 @@
+/**
+ * The canary of a server that it starts itself: as its parent it learns from
+ * the kernel how the server ends.
+ *
+ * @module
+ */
+
+import { type CanaryNote, concludeWatch, type Conclusion, takeCanaryLock } from "./canary.ts";
+import type { Context } from "./context.ts";
+import { toolPath, withEnvironment } from "./environment.ts";
+import { IapeerError } from "./errors.ts";
+import { type Incarnation, incarnationOf } from "./host.ts";
+import { type Child, type Ended, spawnChild } from "./process.ts";
+import { readSession, type SessionRecord, type Spec } from "./sessions.ts";
+import {
+  clientFailure,
+  exitHook,
+  type NewSessionReply,
+  parseNewSession,
+  Server,
+  serverArgs,
+} from "./tmux.ts";
+import { type End, endOfChild } from "./watch.ts";
+
+/** What the canary reports to the launch that started it. */
+export type StartReport =
+  | { readonly ready: true; readonly server: Incarnation; readonly panePid: number }
+  | { readonly ready: false; readonly error: string };
+
+/** How long a server may take until its session is there, in milliseconds. */
+const START_MS = 10_000;
+const RETRY_MS = 4;
+/** How long a server that is ended because its start failed may take, in milliseconds. */
+const END_MS = 2000;
+
+/**
+ * Starts the server of a session, creates the session, reports, and watches
+ * until the server ends and its end is concluded.
+ *
+ * @param ctx The root.
+ * @param identity Which session; its record says what to run.
+ * @param report Called once.
+ * @returns What was done about its end; `undefined` if it never came up.
+ */
+export async function ownCanary(
+  ctx: Context,
+  identity: string,
+  report: (report: StartReport) => void,
+): Promise<Conclusion | undefined> {
+  let lock;
+  let server: Child;
+  let apart: Record<string, string>;
+  let record: SessionRecord & { spec: Spec };
+  try {
+    lock = await takeCanaryLock(ctx, identity);
+    record = startingRecord(ctx, identity);
+    [server, apart] = startServer(record);
+  } catch (error) {
+    lock?.release();
+    report({ ready: false, error: error instanceof Error ? error.message : String(error) });
+    return undefined;
+  }
+  // Looked up at once: a server that dies while it starts has an identity too.
+  const incarnation = await incarnationOf(ctx.host, server.pid);
+  try {
+    const reply = await createSession(ctx, record, apart, server);
+    if (incarnation === undefined) throw new IapeerError("the tmux server is gone already");
+    const said: CanaryNote = {
+      pid: Deno.pid,
+      mode: "own",
+      sock: record.sock,
+      server: incarnation,
+      panePid: reply.panePid,
+    };
+    lock.note(JSON.stringify(said));
+    report({ ready: true, server: incarnation, panePid: reply.panePid });
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const killed = await endServer(server);
+    if (killed !== undefined && incarnation !== undefined) {
+      // Somebody else ended it while it started: a death like any other.
+      const seen = { identity, server: incarnation, mode: "own" as const, end: killed };
+      const conclusion = await concludeWatch(ctx, seen, lock.release);
+      report({ ready: false, error: `${message} (its death is recorded, see: iapeer deaths)` });
+      lock.release();
+      return conclusion;
+    }
+    lock.release();
+    report({ ready: false, error: message });
+    return undefined;
+  }
+  const end = endOfChild(await server.ended);
+  const seen = { identity, server: incarnation, mode: "own" as const, end };
+  try {
+    return await concludeWatch(ctx, seen, lock.release);
+  } finally {
+    lock.release();
+  }
+}
+
+function startingRecord(ctx: Context, identity: string): SessionRecord & { spec: Spec } {
+  const record = readSession(ctx, identity);
+  if (record?.state !== "starting" || record.spec === undefined) {
+    throw new IapeerError(
+      `Cannot start "${identity}": no launch of it is under way; use: iapeer launch`,
+    );
+  }
+  return { ...record, spec: record.spec };
+}
+
+function startServer(record: SessionRecord & { spec: Spec }): [Child, Record<string, string>] {
+  const { sock, spec } = record;
+  const tmux = toolPath("tmux");
+  return withEnvironment(spec.env, (apart) => [
+    spawnChild(tmux, serverArgs(sock, spec.tmuxConf)),
+    apart,
+  ]);
+}
+
+/** Creates the session as soon as the server listens. */
+async function createSession(
+  ctx: Context,
+  record: SessionRecord & { spec: Spec },
+  apart: Record<string, string>,
+  server: Child,
+): Promise<NewSessionReply> {
+  const { identity, sock, spec } = record;
+  const { paths, host } = ctx;
+  let over = false;
+  server.ended.then(() => over = true);
+  const deadline = performance.now() + START_MS;
+  const client = new Server(host.tools, sock);
+  while (true) {
+    const result = await client.newSession({
+      identity,
+      argv: spec.argv,
+      cwd: spec.cwd,
+      size: spec.size,
+      env: apart,
+      paneLog: paths.paneLog(identity),
+      hook: exitHook(identity, paths.exitsLog, paths.claim(identity)),
+    });
+    const failure = clientFailure(result);
+    const reply = parseNewSession(result.stdout);
+    if (failure === undefined && reply !== undefined) return reply;
+    const early = failure === "no-server" || failure === "no-socket" || failure === "lost";
+    if (over || !early || performance.now() >= deadline) {
+      const why = over
+        ? "the tmux server ended at once"
+        : result.failure ?? (result.stderr.trim() || "the tmux server does not answer");
+      throw new IapeerError(
+        `Cannot create the session "${identity}": ${why}${
+          spec.tmuxConf === undefined ? "" : `; check the configuration ${spec.tmuxConf}`
+        }`,
+      );
+    }
+    await host.sleep(RETRY_MS);
+  }
+}
+
+/**
+ * Ends a server whose session could not be made.
+ *
+ * @returns How it had ended before, if somebody else killed it.
+ */
+async function endServer(server: Child): Promise<End | undefined> {
+  const before = await endsWithin(server, 20);
+  if (before !== undefined) return before.signal === undefined ? undefined : endOfChild(before);
+  server.kill("SIGTERM");
+  if (await endsWithin(server, END_MS) === undefined) server.kill("SIGKILL");
+  await server.ended;
+  return undefined;
+}
+
+async function endsWithin(server: Child, ms: number): Promise<Ended | undefined> {
+  let timer;
+  const late = new Promise<undefined>((wake) => timer = setTimeout(() => wake(undefined), ms));
+  const ended = await Promise.race([server.ended, late]);
+  clearTimeout(timer);
+  return ended;
+}

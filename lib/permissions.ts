@@ -1,0 +1,70 @@
+/**
+ * Deno permission flags for one root, out of the one declaration in
+ * `deno.json`.
+ *
+ * @module
+ */
+
+import config from "../deno.json" with { type: "json" };
+import { UsageError } from "./errors.ts";
+
+const declared = config.permissions.iapeer;
+
+/** The outside programs that iapeer may start, by name. */
+export const TOOLS: readonly string[] = declared.run;
+
+/**
+ * The flags under which iapeer runs for `root`: read and write there, read in
+ * the places where evidence lies, run the named tools and itself, no network,
+ * no foreign functions.
+ *
+ * Deno separates paths by commas and has no way to quote one [measured, 2.9.6].
+ *
+ * @param root Absolute path of the root.
+ * @param home Home directory of the user, or `undefined`.
+ * @param self Program that starts a canary: the `deno` or `iapeer` executable.
+ * @param realRoot Where `root` lies once symlinks are followed. Deno compares
+ * paths as they are spelled [measured, 2.9.6], so both spellings are allowed.
+ * @returns Flags for `deno run` or `deno compile`.
+ * @throws {UsageError} If `root`, `realRoot` or `self` holds a comma.
+ *
+ * @example Usage
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { permissionFlags } from "./permissions.ts";
+ *
+ * const flags = permissionFlags("/srv/iapeer", "/home/bob", "/usr/bin/deno");
+ * assert(flags.includes("--allow-write=/srv/iapeer"));
+ * assert(!flags.some((flag) => flag.startsWith("--allow-net")));
+ * ```
+ */
+export function permissionFlags(
+  root: string,
+  home: string | undefined,
+  self: string,
+  realRoot: string = root,
+): string[] {
+  const roots = [...new Set([root, realRoot])];
+  for (const path of [...roots, self]) {
+    if (path.includes(",")) {
+      throw new UsageError(
+        `Cannot use the path "${path}": it holds a comma, which Deno's permission flags cannot express; choose a path without one`,
+      );
+    }
+  }
+  const reads = declared.read.flatMap((path) =>
+    !path.startsWith("~/")
+      ? [path]
+      : home === undefined || home.includes(",")
+      ? []
+      : [home + path.slice(1)]
+  );
+  return [
+    "--no-prompt",
+    "--allow-env",
+    `--allow-sys=${declared.sys.join(",")}`,
+    `--allow-run=${[...TOOLS, self].join(",")}`,
+    `--allow-read=${[...roots, ...reads].join(",")}`,
+    `--allow-write=${roots.join(",")}`,
+  ];
+}

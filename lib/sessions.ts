@@ -1,0 +1,201 @@
+/**
+ * Session records: what was launched, with which policy, and which incarnation
+ * runs it now. Only the holder of a session's operation lock writes its record.
+ *
+ * @module
+ */
+
+import type { Context } from "./context.ts";
+import { note } from "./context.ts";
+import { IapeerError } from "./errors.ts";
+import type { Incarnation } from "./host.ts";
+import { type Lock, waitLock } from "./locks.ts";
+import { listJson, readJson, writeJson } from "./store.ts";
+
+/** When a session that ended is started again. */
+export type RestartPolicy = "never" | "on-failure" | "always";
+
+/** What the user wants of a session. */
+export interface Policy {
+  readonly restart: RestartPolicy;
+  /** Seconds without output after which it is reaped; absent: never. */
+  readonly idleSecs?: number;
+  /** Globs of files whose change counts as activity too. */
+  readonly activity?: readonly string[];
+}
+
+/** What to run. */
+export interface Spec {
+  readonly argv: readonly string[];
+  readonly cwd: string;
+  /** The whole environment of the program. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Columns and rows, as `220x50`. */
+  readonly size: string;
+  readonly tmuxConf?: string;
+  readonly policy: Policy;
+}
+
+/**
+ * What a record says of its session. `running` claims that a server lives or
+ * did when last looked at; `starting` that a launch is, or was, under way; the
+ * others that there is none and why.
+ */
+export type RecordState = "starting" | "running" | "stopped" | "gone" | "parked" | "crash-loop";
+
+/**
+ * How a session ended by itself, as its exit hook wrote it: tmux gives an exit
+ * status or a signal's number (later versions its name).
+ */
+export interface SessionExit {
+  readonly status?: string;
+  readonly signal?: string;
+}
+
+/** One end of a session, for the crash-loop guard. */
+export interface End {
+  /** Seconds since boot. */
+  readonly uptime: number;
+  readonly bootId?: string;
+}
+
+/** The record of one session. */
+export interface SessionRecord {
+  readonly identity: string;
+  readonly state: RecordState;
+  /** Somebody else started it: it is watched only. */
+  readonly external: boolean;
+  readonly sock: string;
+  /** What to run; absent for an external session. */
+  readonly spec?: Spec;
+  readonly server?: Incarnation;
+  readonly panePid?: number;
+  readonly mode?: "own" | "attach";
+  readonly bootId?: string;
+  readonly hostName?: string;
+  /** Epoch milliseconds. */
+  readonly launchedAt: number;
+  /** When the server was last seen alive, in epoch milliseconds. */
+  readonly lastSeen?: number;
+  /** Id of its last recorded death. */
+  readonly lastDeath?: string;
+  readonly lastExit?: SessionExit;
+  readonly ends?: readonly End[];
+}
+
+function check(value: unknown): SessionRecord {
+  const record = value as SessionRecord;
+  if (typeof record.identity !== "string" || typeof record.sock !== "string") {
+    throw new TypeError("no identity or sock");
+  }
+  if (typeof record.state !== "string" || typeof record.launchedAt !== "number") {
+    throw new TypeError("no state or launchedAt");
+  }
+  if (record.server !== undefined) {
+    const { pid, startedAt } = record.server;
+    if (!Number.isSafeInteger(pid) || !Number.isFinite(startedAt)) {
+      throw new TypeError("no pid or startedAt in server");
+    }
+  }
+  if (record.spec !== undefined) {
+    const { argv, cwd, env, policy } = record.spec;
+    const whole = Array.isArray(argv) && argv.length > 0 && typeof cwd === "string" &&
+      typeof env === "object" && typeof policy?.restart === "string";
+    if (!whole) throw new TypeError("the spec is not whole");
+  }
+  return record;
+}
+
+/**
+ * Reads the record of a session. A corrupt one is set aside, logged, and
+ * counts as absent.
+ *
+ * @param ctx The root.
+ * @param identity Which session.
+ * @returns The record, or `undefined`.
+ * @throws {Error} If it is there and cannot be read.
+ */
+export function readSession(ctx: Context, identity: string): SessionRecord | undefined {
+  const stored = readJson(ctx.paths.session(identity), (value) => {
+    const record = check(value);
+    if (record.identity !== identity) throw new TypeError(`it is of ${record.identity}`);
+    return record;
+  });
+  if (stored.state === "corrupt") {
+    note(ctx, "corrupt-state", [
+      ["identity", identity],
+      ["file", ctx.paths.session(identity)],
+      ["aside", stored.aside],
+      ["reason", stored.why],
+    ]);
+  }
+  return stored.state === "found" ? stored.value : undefined;
+}
+
+/**
+ * Writes the record of a session.
+ *
+ * @param ctx The root.
+ * @param record The record.
+ * @throws {Error} If the storage refuses; the old record is then untouched.
+ */
+export function writeSession(ctx: Context, record: SessionRecord): void {
+  writeJson(ctx.paths.session(record.identity), record);
+}
+
+/**
+ * The identities that have a record.
+ *
+ * @param ctx The root.
+ * @returns Sorted.
+ */
+export function listSessions(ctx: Context): string[] {
+  return listJson(ctx.paths.sessions);
+}
+
+/**
+ * The record without a server: what it becomes when the server has ended.
+ *
+ * @param record The record.
+ * @param changes What else changes.
+ * @returns A new record.
+ */
+export function rested(record: SessionRecord, changes: Partial<SessionRecord>): SessionRecord {
+  const { server: _server, panePid: _pane, mode: _mode, ...rest } = record;
+  return { ...rest, ...changes };
+}
+
+/**
+ * Takes a session's operation lock: launch, stop, adopt and the tick change a
+ * session one at a time.
+ *
+ * @param ctx The root.
+ * @param identity Which session.
+ * @param timeoutMs How long to wait for whoever has it.
+ * @returns The lock, or `undefined` when the time was up.
+ */
+export function lockSession(
+  ctx: Context,
+  identity: string,
+  timeoutMs: number,
+): Promise<Lock | undefined> {
+  return waitLock(ctx.paths.lock(`${identity}.session`), timeoutMs);
+}
+
+/**
+ * The record of a session that must be there.
+ *
+ * @param ctx The root.
+ * @param identity Which session.
+ * @returns The record.
+ * @throws {IapeerError} If there is none.
+ */
+export function needSession(ctx: Context, identity: string): SessionRecord {
+  const record = readSession(ctx, identity);
+  if (record === undefined) {
+    throw new IapeerError(
+      `Cannot find the session "${identity}": no session of that identity is known; see: iapeer status`,
+    );
+  }
+  return record;
+}

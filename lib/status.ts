@@ -1,0 +1,116 @@
+/**
+ * How every session is, for people and for programs.
+ *
+ * @module
+ */
+
+import { type CanaryNote, watcherOf } from "./canary.ts";
+import type { Context } from "./context.ts";
+import { bootId, inspect, type Liveness, liveness, sameIncarnation } from "./host.ts";
+import { listSessions, readSession, type RestartPolicy, type SessionRecord } from "./sessions.ts";
+import { Server } from "./tmux.ts";
+
+/** What a session is doing. */
+export type SessionState = "alive" | "gone" | "stopped" | "parked" | "crash-loop" | "unreachable";
+
+/** One session, as `status --json` prints it. */
+export interface SessionStatus {
+  readonly identity: string;
+  readonly state: SessionState;
+  readonly server?: { readonly pid: number; readonly startedAt: string };
+  readonly sock: string;
+  readonly canary: {
+    readonly state: "armed" | "missing" | "failed";
+    readonly pid?: number;
+    readonly mode?: "own" | "attach";
+  };
+  readonly policy: { readonly restart: RestartPolicy; readonly idleSecs?: number };
+  readonly external: boolean;
+  readonly lastDeath?: string;
+}
+
+/**
+ * Looks at sessions. Changes nothing.
+ *
+ * @param ctx The root.
+ * @param identities Which; all unless told.
+ * @returns Those that are known, sorted.
+ */
+export async function statusOf(
+  ctx: Context,
+  identities: readonly string[] = listSessions(ctx),
+): Promise<SessionStatus[]> {
+  const records = identities.map((identity) => readSession(ctx, identity))
+    .filter((record) => record !== undefined);
+  const pids = records.flatMap((record) => record.server?.pid ?? []);
+  const [infos, boot] = await Promise.all([inspect(ctx.host, pids), bootId(ctx.host)]);
+  return await Promise.all(records.map(async (record) => {
+    const sameBoot = record.bootId === undefined || boot === undefined || record.bootId === boot;
+    const state = record.server === undefined
+      ? undefined
+      : sameBoot
+      ? liveness(infos, record.server)
+      : "gone";
+    return describe(ctx, record, await stateOf(ctx, record, state));
+  }));
+}
+
+async function stateOf(
+  ctx: Context,
+  record: SessionRecord,
+  server: Liveness | undefined,
+): Promise<SessionState> {
+  switch (server) {
+    case undefined:
+      return record.state === "starting" || record.state === "running" ? "gone" : record.state;
+    case "gone":
+      return "gone";
+    case "stopped":
+    case "unknown":
+      return "unreachable";
+    case "alive": {
+      // A session of ours is known by its name; of an adopted server only the server is.
+      const tmux = new Server(ctx.host.tools, record.sock);
+      if (record.external) {
+        const reply = await tmux.pid();
+        return "pid" in reply ? "alive" : "unreachable";
+      }
+      const answer = await tmux.hasSession(record.identity);
+      return answer === true ? "alive" : answer === false ? "gone" : "unreachable";
+    }
+  }
+}
+
+function describe(ctx: Context, record: SessionRecord, state: SessionState): SessionStatus {
+  const { identity, server, sock, spec, external, lastDeath } = record;
+  const policy = spec?.policy;
+  return {
+    identity,
+    state,
+    ...(server === undefined ? {} : {
+      server: { pid: server.pid, startedAt: new Date(server.startedAt * 1000).toISOString() },
+    }),
+    sock,
+    canary: canaryOf(ctx, record),
+    policy: {
+      restart: policy?.restart ?? "never",
+      ...(policy?.idleSecs === undefined ? {} : { idleSecs: policy.idleSecs }),
+    },
+    external,
+    ...(lastDeath === undefined ? {} : { lastDeath }),
+  };
+}
+
+function canaryOf(ctx: Context, record: SessionRecord): SessionStatus["canary"] {
+  let watcher: CanaryNote | "starting" | undefined;
+  try {
+    watcher = watcherOf(ctx, record.identity);
+  } catch {
+    return { state: "failed" };
+  }
+  if (watcher === undefined || watcher === "starting") return { state: "missing" };
+  if (record.server !== undefined && !sameIncarnation(watcher.server, record.server)) {
+    return { state: "missing" };
+  }
+  return { state: "armed", pid: watcher.pid, mode: watcher.mode };
+}

@@ -1,0 +1,68 @@
+/**
+ * `iapeer`: launches terminal sessions, each on a tmux server of its own,
+ * supervises them, and records every server death that nobody asked for.
+ *
+ * This file only routes, and is the only one that exits.
+ *
+ * @module
+ */
+
+import { buildApplication, run, text_en } from "@stricli/core";
+import { type App, configureDiagnostics, writeQuietly } from "./commands/app.ts";
+import { routes } from "./commands/routes.ts";
+import config from "./deno.json" with { type: "json" };
+import { setLoaderVariablesAside } from "./lib/environment.ts";
+import { EXIT, IapeerError } from "./lib/errors.ts";
+
+const application = buildApplication(routes, {
+  name: "iapeer",
+  versionInfo: { currentVersion: config.version },
+  scanner: { caseStyle: "allow-kebab-for-camel" },
+  documentation: { disableAnsiColor: true },
+  determineExitCode: (error) => error instanceof IapeerError ? error.exitCode : EXIT.internal,
+  localization: {
+    text: {
+      ...text_en,
+      exceptionWhileRunningCommand: describe,
+      exceptionWhileParsingArguments: (error) =>
+        error instanceof Error ? `iapeer: ${error.message}; see: iapeer --help` : String(error),
+    },
+  },
+});
+
+function describe(error: unknown): string {
+  if (error instanceof IapeerError) return `iapeer: ${error.message}`;
+  const detail = error instanceof Error ? error.stack ?? error.message : String(error);
+  return `iapeer: internal error, please report it: ${detail}`;
+}
+
+/** Everything after the first bare `--` belongs to the program to launch. */
+function split(args: readonly string[]): { own: string[]; rest: string[] | undefined } {
+  const at = args.indexOf("--");
+  return at === -1
+    ? { own: [...args], rest: undefined }
+    : { own: args.slice(0, at), rest: args.slice(at + 1) };
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  setLoaderVariablesAside();
+  await configureDiagnostics();
+  const { own, rest } = split(args);
+  const app: App = {
+    process: {
+      stdout: { write: (text) => writeQuietly(Deno.stdout, text) },
+      stderr: { write: (text) => writeQuietly(Deno.stderr, text) },
+      env: {},
+      exitCode: 0,
+    },
+    rest,
+    colour: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR"),
+  };
+  if (own.length === 0) own.push("--help");
+  await run(application, own, app);
+  const code = app.process.exitCode;
+  // Negative codes are the parser's own: it could not make sense of the command line.
+  return code >= 0 ? code : code === -4 || code === -5 ? EXIT.usage : EXIT.internal;
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
