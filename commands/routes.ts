@@ -292,7 +292,7 @@ const drill = buildCommand({
     flags: {
       kind: {
         kind: "enum",
-        values: ["kill", "crash", "kill-server", "stop"],
+        values: ["kill", "crash", "kill-server", "stop", "oom"],
         brief: "How the server ends",
         default: "kill",
       },

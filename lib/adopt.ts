@@ -16,8 +16,11 @@ const BUSY_MS = 1000;
 
 /** A server under watch. */
 export interface Adopted {
+  /** Which session. */
   readonly identity: string;
+  /** The server's process id. */
   readonly serverPid: number;
+  /** Path of its socket. */
   readonly sock: string;
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { type Arming, lookAround } from "./arming.ts";
 import { covers, nowOf, readClaim, spendClaim, writeClaim } from "./claims.ts";
 import { type Context, messageOf, note } from "./context.ts";
 import { type Observation } from "./deaths.ts";
@@ -16,6 +17,7 @@ import {
   sameIncarnation,
   sendSignal,
 } from "./host.ts";
+import { FlightRecorder } from "./flight.ts";
 import { isLocked, type Lock, waitLock } from "./locks.ts";
 import { spawnChild } from "./process.ts";
 import { recordDeathSurely, type Recorded } from "./record.ts";
@@ -29,14 +31,20 @@ export { canaryChannel } from "./tmux.ts";
 
 /** What a canary writes into the lock that it holds. */
 export interface CanaryNote {
+  /** The canary's own process id. */
   readonly pid: number;
+  /** How it watches. */
   readonly mode: "own" | "attach";
+  /** Path of the server's socket. */
   readonly sock: string;
+  /** The incarnation under watch. */
   readonly server: Incarnation;
   /** Own mode: pid of the session's program. */
   readonly panePid?: number;
   /** Attach mode: the client that waits. */
   readonly client?: Incarnation;
+  /** The machine as it was when the watch began. */
+  readonly armed?: Arming;
 }
 
 /** The lock that a canary holds while it watches. */
@@ -206,6 +214,50 @@ export type Conclusion = { readonly claimed: true } | {
   readonly recorded: Recorded | undefined;
 };
 
+/** A watch under way: what is written into the lock, and what is recorded for later. */
+export class Watch implements Disposable {
+  readonly #lock: Lock;
+  readonly #flight = new FlightRecorder();
+  #note: CanaryNote;
+
+  /**
+   * @param ctx The root.
+   * @param lock The canary's lock.
+   * @param note Who watches what.
+   */
+  constructor(ctx: Context, lock: Lock, note: CanaryNote) {
+    this.#lock = lock;
+    this.#note = note;
+    this.tell({});
+    // After the server is watched: arming waits for nothing.
+    lookAround(ctx, note.server.pid).then((armed) => this.tell({ armed }), () => {});
+  }
+
+  /** Adds to what the lock says. */
+  tell(more: Partial<CanaryNote>): void {
+    this.#note = { ...this.#note, ...more };
+    try {
+      this.#lock.note(JSON.stringify(this.#note));
+    } catch {
+      // The disk is full, or the watch is over: it is for others to read only.
+    }
+  }
+
+  /** What is known when the server has ended. */
+  observed(): Pick<Observation, "armed" | "flight" | "panePid"> {
+    const { armed, panePid } = this.#note;
+    return {
+      ...(panePid === undefined ? {} : { panePid }),
+      ...(armed === undefined ? {} : { armed }),
+      flight: this.#flight.read(),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#flight[Symbol.dispose]();
+  }
+}
+
 /**
  * The end of a watched server: silence if it was wanted, a record if not.
  *
@@ -216,10 +268,16 @@ export type Conclusion = { readonly claimed: true } | {
  */
 export async function concludeWatch(
   ctx: Context,
-  seen: { identity: string; server: Incarnation; mode: "own" | "attach"; end: End },
+  seen: {
+    readonly identity: string;
+    readonly server: Incarnation;
+    readonly mode: "own" | "attach";
+    readonly end: End;
+    readonly watch?: Watch;
+  },
   release: () => void,
 ): Promise<Conclusion> {
-  const { identity, server, mode, end } = seen;
+  const { identity, server, mode, end, watch } = seen;
   const moment = nowOf(ctx);
   const claim = readClaim(ctx, identity);
   if (claim !== undefined && covers(claim, server, moment)) {
@@ -234,6 +292,7 @@ export async function concludeWatch(
     witness: "canary",
     mode,
     observedAt: moment.at,
+    ...watch?.observed(),
   };
   const recorded = await recordDeathSurely(ctx, observation, release);
   return { claimed: false, recorded };
@@ -241,7 +300,9 @@ export async function concludeWatch(
 
 /** What {@linkcode attachCanary} needs. */
 export interface AttachOptions {
+  /** Which session. */
   readonly identity: string;
+  /** Path of the server's socket. */
   readonly sock: string;
   /** Called when the server is being watched. */
   onArmed(server: Incarnation): void;
@@ -265,25 +326,35 @@ export async function attachCanary(ctx: Context, options: AttachOptions): Promis
   try {
     await endLeftClient(ctx, identity);
     const server = await findServer(ctx, identity, sock);
-    const said: CanaryNote = { pid: Deno.pid, mode: "attach", sock, server };
-    lock.note(JSON.stringify(said));
+    const panePid = readSession(ctx, identity)?.panePid;
+    using watch = new Watch(ctx, lock, {
+      pid: Deno.pid,
+      mode: "attach",
+      sock,
+      server,
+      ...(panePid === undefined ? {} : { panePid }),
+    });
     options.onArmed(server);
     const end = await watchAsClient(ctx, identity, sock, server, {
       onClient(client) {
         options.onClient(() => client?.kill("SIGTERM"));
-        if (client !== undefined) void noteClient(ctx, lock, said, client.pid);
+        if (client !== undefined) void noteClient(ctx, watch, client.pid);
       },
     });
-    return await concludeWatch(ctx, { identity, server, mode: "attach", end }, lock.release);
+    return await concludeWatch(
+      ctx,
+      { identity, server, mode: "attach", end, watch },
+      lock.release,
+    );
   } finally {
     lock.release();
   }
 }
 
 /** Writes down which client waits, so that a later canary can end it if this one is killed. */
-async function noteClient(ctx: Context, lock: Lock, said: CanaryNote, pid: number): Promise<void> {
+async function noteClient(ctx: Context, watch: Watch, pid: number): Promise<void> {
   const client = await incarnationOf(ctx.host, pid);
-  if (client !== undefined) lock.note(JSON.stringify({ ...said, client }));
+  if (client !== undefined) watch.tell({ client });
 }
 
 /** A canary that was SIGKILLed has left its client waiting. */

@@ -16,13 +16,17 @@ export type Claimant = "stop" | "idle" | "replace" | "exit-hook" | "launch";
 
 /** The note. The exit hook writes the same fields without this program. */
 export interface Claim {
+  /** Which session. */
   readonly identity: string;
+  /** Who wants it. */
   readonly who: Claimant;
+  /** In a few words. */
   readonly why: string;
   /** Epoch milliseconds. */
   readonly at: number;
   /** Seconds since boot; a clock that nobody sets. The exit hook does not know it. */
   readonly uptime?: number;
+  /** Which incarnation shall die. */
   readonly server: Incarnation;
   /** How the session's program ended, from the exit hook. */
   readonly exit?: SessionExit;

@@ -65,22 +65,39 @@ export function parseIdentity(text: string): string {
 
 /** Where each file of a root lies; see README for what each holds. */
 export interface Paths {
+  /** The root itself. */
   readonly root: string;
+  /** Folder of the sockets. */
   readonly run: string;
+  /** Folder of the session records. */
   readonly sessions: string;
+  /** Folder of the claims. */
   readonly claims: string;
+  /** Folder of the death journal. */
   readonly deaths: string;
+  /** Folder of the lock files. */
   readonly locks: string;
+  /** Folder of this program's logs. */
   readonly logs: string;
+  /** Folder of the snapshots. */
   readonly serverDeaths: string;
+  /** Folder of the sessions' output. */
   readonly paneLogs: string;
+  /** Log of every decision. */
   readonly lifecycleLog: string;
+  /** Log of the death records. */
   readonly exitsLog: string;
+  /** Socket of a session's server. */
   sock(identity: string): string;
+  /** Record of a session. */
   session(identity: string): string;
+  /** Claim of a session. */
   claim(identity: string): string;
+  /** Journal entry of a death. */
   death(id: string): string;
+  /** A lock file. */
   lock(name: string): string;
+  /** Output of a session. */
   paneLog(identity: string): string;
 }
 

@@ -13,7 +13,9 @@ import { formatLine, type LogField } from "./logfmt.ts";
 
 /** Given to every function that touches the root or the machine. */
 export interface Context {
+  /** The root. */
   readonly paths: Paths;
+  /** The machine. */
   readonly host: Host;
 }
 

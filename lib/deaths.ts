@@ -9,7 +9,12 @@ import { join } from "node:path";
 import type { Context } from "./context.ts";
 import { note } from "./context.ts";
 import type { Incarnation } from "./host.ts";
-import { formatLine, type LogField } from "./logfmt.ts";
+import type { Arming } from "./arming.ts";
+import type { Finding } from "./evidence.ts";
+import type { Confidence, VerdictName } from "./verdict.ts";
+import type { FlightSample } from "./flight.ts";
+import { readLines } from "./log.ts";
+import { formatLine, type LogField, parseLine } from "./logfmt.ts";
 import { createFileOnce, encodeJson, listJson, readJson, writeJson } from "./store.ts";
 
 /** What was observed at the moment. */
@@ -32,23 +37,41 @@ export type Step =
 
 /** A death as its first witness saw it. */
 export interface Observation {
+  /** Which session. */
   readonly identity: string;
+  /** Which incarnation. */
   readonly server: Incarnation;
+  /** What was observed. */
   readonly cause: Cause;
+  /** Its name, such as `SIGKILL`, where a signal ended it. */
   readonly signal?: string;
+  /** Exit code of the server, where its parent watched. */
   readonly code?: number;
+  /** Exit code of the waiting client, in attach mode. */
   readonly waitRc?: number;
+  /** Who saw it first. */
   readonly witness: "canary" | "supervise";
+  /** How it was watched. */
   readonly mode?: "own" | "attach";
   /** Epoch milliseconds. */
   readonly observedAt: number;
   /** Found dead later: it was alive then, in epoch milliseconds. */
   readonly lastSeen?: number;
+  /** Pid of the session's program. */
+  readonly panePid?: number;
+  /** The host runs another boot than the one the server lived in. */
+  readonly bootChanged?: boolean;
+  /** The machine as it was when the watch began. */
+  readonly armed?: Arming;
+  /** The machine over the last half hour. */
+  readonly flight?: readonly FlightSample[];
 }
 
 /** An entry of the journal. */
 export interface Death extends Observation {
+  /** See {@linkcode deathId}. */
   readonly id: string;
+  /** How far its recording has come. */
   readonly step: Step;
   /** When the line was on disk, in epoch milliseconds. */
   readonly recordedAt?: number;
@@ -56,6 +79,19 @@ export interface Death extends Observation {
   readonly snapshotAt?: number;
   /** Path of the snapshot, once it is written. */
   readonly forensics?: string;
+  /** What is concluded. */
+  readonly verdict?: VerdictName;
+  readonly confidence?: Confidence;
+  /** Quotes the evidence. */
+  readonly reason?: string;
+  /** Other servers of this root lost within 2 s. */
+  readonly peersLost?: number;
+  /** When the verdict was written, in epoch milliseconds. */
+  readonly verdictAt?: number;
+  /** What was looked at, and what it gave. */
+  readonly findings?: readonly Finding[];
+  /** Resident size of the session's processes, as ticks saw it: epoch ms, KiB. */
+  readonly memory?: readonly (readonly [at: number, rssKiB: number])[];
 }
 
 /**
@@ -180,4 +216,48 @@ export function exitRecord(ctx: Context, death: Death): string {
     ...observedFields(death),
     ["forensics", snapshotPath(ctx, death)],
   ]);
+}
+
+/**
+ * The `server-verdict` record of a death.
+ *
+ * @param ctx For its clock.
+ * @param death The entry.
+ * @param revises The verdict that it takes the place of.
+ * @returns One line of logfmt, or `undefined` while there is no verdict.
+ */
+export function verdictRecord(ctx: Context, death: Death, revises?: string): string | undefined {
+  if (death.verdict === undefined) return undefined;
+  return formatLine([
+    ["ts", new Date(ctx.host.now()).toISOString()],
+    ["ev", "server-verdict"],
+    ["identity", death.identity],
+    ["death", death.id],
+    ["verdict", death.verdict],
+    ["confidence", death.confidence],
+    ["peers_lost", death.peersLost],
+    ["revises", revises],
+    ["reason", death.reason],
+  ]);
+}
+
+/**
+ * Tells whether a record of a death is in `exits.log` or a rotated file of it.
+ *
+ * @param ctx The root.
+ * @param ev Which record.
+ * @param id The death.
+ * @returns `true` if it is there.
+ * @throws {Error} If a file is there and cannot be read.
+ */
+export function isInLog(
+  ctx: Context,
+  ev: "server-exit" | "server-verdict",
+  id: string,
+): boolean {
+  return readLines(ctx.paths, ctx.paths.exitsLog).some((line) => {
+    if (!line.includes(id)) return false;
+    const fields = parseLine(line);
+    return fields.get("ev") === ev && fields.get("death") === id;
+  });
 }

@@ -10,7 +10,7 @@ const LOADER = /^(?:LD|DYLD)_/;
 /** These tell of the caller's own tmux, not of the session's. */
 const CALLERS_TMUX = ["TMUX", "TMUX_PANE"];
 
-let setAside: Record<string, string> = {};
+const setAside: Record<string, string> = {};
 
 /**
  * Takes the dynamic loader's variables out of this process's environment, so

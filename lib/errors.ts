@@ -16,6 +16,7 @@ export const EXIT = {
 
 /** Something a user can mend. Its message names the remedy; only `main.ts` exits. */
 export class IapeerError extends Error {
+  /** Name of the class. */
   override readonly name: string = "IapeerError";
   /** The exit code this error turns into. */
   readonly exitCode: number = EXIT.refused;
@@ -23,12 +24,16 @@ export class IapeerError extends Error {
 
 /** The command line or a setting cannot be used as given. */
 export class UsageError extends IapeerError {
+  /** Name of the class. */
   override readonly name: string = "UsageError";
+  /** The exit code this error turns into. */
   override readonly exitCode: number = EXIT.usage;
 }
 
 /** The question cannot be answered now, for instance because a server does not answer. */
 export class UnknownStateError extends IapeerError {
+  /** Name of the class. */
   override readonly name: string = "UnknownStateError";
+  /** The exit code this error turns into. */
   override readonly exitCode: number = EXIT.unknown;
 }

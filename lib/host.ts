@@ -11,6 +11,7 @@ import { denoTools, type Tools } from "./process.ts";
 
 /** A process that cannot be mistaken for a later one with the same pid. */
 export interface Incarnation {
+  /** Process id. */
   readonly pid: number;
   /** Start in seconds since the epoch, as the system tells it. */
   readonly startedAt: number;
@@ -20,7 +21,9 @@ export interface Incarnation {
 
 /** The effects that the rest of the program asks for; tests pass their own. */
 export interface Host {
+  /** Runs outside programs. */
   readonly tools: Tools;
+  /** As `Deno.build.os` names it. */
   readonly platform: string;
   /** Name of this machine. */
   readonly name: string;
@@ -28,6 +31,7 @@ export interface Host {
   now(): number;
   /** Seconds since boot: a clock that nobody sets. */
   uptime(): number;
+  /** Settles after so many milliseconds. */
   sleep(ms: number): Promise<void>;
 }
 

@@ -31,15 +31,21 @@ const BUSY_MS = 300;
 
 /** A session that runs and is watched. */
 export interface Launched {
+  /** Which session. */
   readonly identity: string;
+  /** The server's process id. */
   readonly serverPid: number;
+  /** Process id of the canary that is its parent. */
   readonly canaryPid: number;
+  /** Path of its socket. */
   readonly sock: string;
 }
 
 /** What {@linkcode launch} is asked for. */
 export interface LaunchOptions {
+  /** Which session. */
   readonly identity: string;
+  /** What to run. */
   readonly spec: Spec;
   /** Tear down a session of that identity first, if one runs. */
   readonly replace: boolean;

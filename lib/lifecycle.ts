@@ -12,9 +12,11 @@ import type { ProcessInfo } from "./host_formats.ts";
 import { idleSeconds } from "./idle.ts";
 import { launchLocked } from "./launch.ts";
 import { waitLock } from "./locks.ts";
+import { sampleMemory } from "./memory.ts";
 import { rotatePaneLog } from "./pane_log.ts";
 import { decide, endingOf, recent } from "./policy.ts";
 import { finishOpenDeaths, type Recorded } from "./record.ts";
+import { reviseDeaths } from "./revise.ts";
 import {
   listSessions,
   lockSession,
@@ -40,7 +42,9 @@ export type Outcome =
 
 /** One line of a tick's report. */
 export interface TickResult {
+  /** Which session. */
   readonly identity: string;
+  /** What was done about it. */
   readonly outcome: Outcome;
   /** Why, where it is not plain. */
   readonly reason?: string;
@@ -48,6 +52,7 @@ export interface TickResult {
 
 /** A whole tick. */
 export interface Tick {
+  /** One for each session. */
   readonly results: TickResult[];
   /** Evidence about deaths that it found, on its way. */
   readonly recorded: Recorded[];
@@ -84,6 +89,8 @@ interface Round {
   readonly boot: string | undefined;
   readonly verbose: boolean;
   readonly recorded: Recorded[];
+  /** Pids of the servers that live, by identity. */
+  readonly alive: Map<string, number>;
 }
 
 /**
@@ -100,7 +107,7 @@ export async function tick(ctx: Context, verbose = false): Promise<Tick> {
   const recorded = finishOpenDeaths(ctx);
   const identities = listSessions(ctx);
   const [infos, boot] = await Promise.all([lookAtAll(ctx, identities), bootId(ctx.host)]);
-  const round: Round = { infos, boot, verbose, recorded };
+  const round: Round = { infos, boot, verbose, recorded, alive: new Map() };
   const results: TickResult[] = [];
   for (const identity of identities) {
     const result = await tickSession(ctx, identity, round);
@@ -114,6 +121,8 @@ export async function tick(ctx: Context, verbose = false): Promise<Tick> {
       ]);
     }
   }
+  await reviseDeaths(ctx);
+  await sampleMemory(ctx, round.alive);
   return { results, recorded };
 }
 
@@ -204,6 +213,7 @@ async function whileAlive(
   round: Round,
 ): Promise<Treated> {
   const { identity, server } = record;
+  round.alive.set(identity, server!.pid);
   const claim = readClaim(ctx, identity);
   if (claim !== undefined && !claim.spent && expired(claim, nowOf(ctx))) voidClaim(ctx, claim);
   if (!record.external) mendSock(ctx, record);
@@ -230,7 +240,6 @@ async function whileAlive(
     await settle(ctx, record);
     return { outcome: "reaped-idle", reason: `no output for ${idle} s` };
   }
-  void server;
   return { outcome: "alive", ...(canaryReason && { reason: canaryReason }) };
 }
 

@@ -5,8 +5,8 @@
  * @module
  */
 
-import { type CanaryNote, concludeWatch, type Conclusion, takeCanaryLock } from "./canary.ts";
-import type { Context } from "./context.ts";
+import { concludeWatch, type Conclusion, takeCanaryLock, Watch } from "./canary.ts";
+import { type Context, messageOf } from "./context.ts";
 import { toolPath, withEnvironment } from "./environment.ts";
 import { IapeerError } from "./errors.ts";
 import { type Incarnation, incarnationOf } from "./host.ts";
@@ -57,45 +57,54 @@ export async function ownCanary(
     [server, apart] = startServer(record);
   } catch (error) {
     lock?.release();
-    report({ ready: false, error: error instanceof Error ? error.message : String(error) });
+    report({ ready: false, error: messageOf(error) });
     return undefined;
   }
   // Looked up at once: a server that dies while it starts has an identity too.
   const incarnation = await incarnationOf(ctx.host, server.pid);
   try {
-    const reply = await createSession(ctx, record, apart, server);
-    if (incarnation === undefined) throw new IapeerError("the tmux server is gone already");
-    const said: CanaryNote = {
+    let reply: NewSessionReply;
+    try {
+      reply = await createSession(ctx, record, apart, server);
+      if (incarnation === undefined) throw new IapeerError("the tmux server is gone already");
+    } catch (error) {
+      const conclusion = await abandon(ctx, identity, server, incarnation, lock.release);
+      const more = conclusion === undefined ? "" : " (its death is recorded, see: iapeer deaths)";
+      report({ ready: false, error: `${messageOf(error)}${more}` });
+      return conclusion;
+    }
+    using watch = new Watch(ctx, lock, {
       pid: Deno.pid,
       mode: "own",
       sock: record.sock,
       server: incarnation,
       panePid: reply.panePid,
-    };
-    lock.note(JSON.stringify(said));
+    });
     report({ ready: true, server: incarnation, panePid: reply.panePid });
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    const killed = await endServer(server);
-    if (killed !== undefined && incarnation !== undefined) {
-      // Somebody else ended it while it started: a death like any other.
-      const seen = { identity, server: incarnation, mode: "own" as const, end: killed };
-      const conclusion = await concludeWatch(ctx, seen, lock.release);
-      report({ ready: false, error: `${message} (its death is recorded, see: iapeer deaths)` });
-      lock.release();
-      return conclusion;
-    }
-    lock.release();
-    report({ ready: false, error: message });
-    return undefined;
-  }
-  const end = endOfChild(await server.ended);
-  const seen = { identity, server: incarnation, mode: "own" as const, end };
-  try {
+    const end = endOfChild(await server.ended);
+    const seen = { identity, server: incarnation, mode: "own" as const, end, watch };
     return await concludeWatch(ctx, seen, lock.release);
   } finally {
     lock.release();
   }
+}
+
+/** The session could not be made: ends the server, unless somebody else did, and says why. */
+async function abandon(
+  ctx: Context,
+  identity: string,
+  server: Child,
+  incarnation: Incarnation | undefined,
+  release: () => void,
+): Promise<Conclusion | undefined> {
+  const killed = await endServer(server);
+  if (killed === undefined || incarnation === undefined) return undefined;
+  // Somebody else ended it while it started: a death like any other.
+  return await concludeWatch(
+    ctx,
+    { identity, server: incarnation, mode: "own", end: killed },
+    release,
+  );
 }
 
 function startingRecord(ctx: Context, identity: string): SessionRecord & { spec: Spec } {

@@ -194,6 +194,7 @@ export type Ended =
 
 /** A child that is watched, not awaited for its output. */
 export interface Child {
+  /** Process id. */
   readonly pid: number;
   /** Settles when it has been reaped. Never rejects. */
   readonly ended: Promise<Ended>;
@@ -207,6 +208,7 @@ export interface Child {
 
 /** Options of {@linkcode spawnChild}. */
 export interface SpawnOptions {
+  /** Working directory; that of this process unless told. */
   readonly cwd?: string;
   /** Read its standard output. */
   readonly stdout?: boolean;

@@ -14,23 +14,22 @@
  * @module
  */
 
+import { conclude } from "./conclude.ts";
 import { type Context, messageOf, note, warnOnce } from "./context.ts";
 import {
   type Death,
   deathId,
   exitRecord,
+  isInLog,
   listDeaths,
   type Observation,
   observedFields,
   openDeath,
   readDeath,
-  snapshotPath,
   updateDeath,
 } from "./deaths.ts";
-import { denoSnapshotHost, gatherSections, renderSnapshot, writeSnapshot } from "./forensics.ts";
 import { type Lock, tryLock } from "./locks.ts";
-import { appendLine, readLines } from "./log.ts";
-import { parseLine } from "./logfmt.ts";
+import { appendLine } from "./log.ts";
 import { removeIfThere } from "./store.ts";
 
 /** How long a death that cannot be written is held in memory, in milliseconds. */
@@ -40,6 +39,7 @@ const LAST_RETRY_MS = 30_000;
 
 /** A death whose line is on disk; the evidence is on its way. */
 export interface Recorded {
+  /** The entry as it was when its line was on disk. */
   readonly death: Death;
   /** Settles when the entry is closed. Never rejects. */
   readonly closed: Promise<Death>;
@@ -86,7 +86,14 @@ export function recordDeath(
   }
 }
 
-function deathLock(ctx: Context, id: string): string {
+/**
+ * The lock of an entry of the journal.
+ *
+ * @param ctx The root.
+ * @param id The death.
+ * @returns Its path.
+ */
+export function deathLock(ctx: Context, id: string): string {
   return ctx.paths.lock(`${id}.death`);
 }
 
@@ -103,7 +110,7 @@ function dropLock(ctx: Context, id: string, lock: Lock): void {
 function proceed(ctx: Context, death: Death, lock: Lock, first: boolean): Recorded {
   let recorded = death;
   if (death.step === "noticed") {
-    if (first || !isInLog(ctx, death.id)) {
+    if (first || !isInLog(ctx, "server-exit", death.id)) {
       appendLine(ctx.paths, ctx.paths.exitsLog, exitRecord(ctx, death), { sync: true });
     }
     recorded = { ...death, step: "recorded", recordedAt: ctx.host.now() };
@@ -112,61 +119,8 @@ function proceed(ctx: Context, death: Death, lock: Lock, first: boolean): Record
   }
   return {
     death: recorded,
-    closed: conclude(ctx, recorded).finally(() => dropLock(ctx, death.id, lock)),
+    closed: conclude(ctx, recorded, !first).finally(() => dropLock(ctx, death.id, lock)),
   };
-}
-
-function isInLog(ctx: Context, id: string): boolean {
-  return readLines(ctx.paths, ctx.paths.exitsLog).some((line) => {
-    if (!line.includes(id)) return false;
-    const fields = parseLine(line);
-    return fields.get("ev") === "server-exit" && fields.get("death") === id;
-  });
-}
-
-/** Gathers evidence and closes the entry. Never rejects: the line is what counts. */
-async function conclude(ctx: Context, death: Death): Promise<Death> {
-  let closed: Death = { ...death, step: "closed" };
-  try {
-    const path = await snapshot(ctx, death);
-    closed = { ...closed, forensics: path, snapshotAt: ctx.host.now() };
-  } catch (error) {
-    warnOnce(`cannot write the snapshot of ${death.id}: ${messageOf(error)}`);
-    note(ctx, "snapshot-failed", [["death", death.id], ["reason", messageOf(error)]]);
-  }
-  try {
-    updateDeath(ctx, closed);
-  } catch (error) {
-    warnOnce(`cannot close the entry of ${death.id}: ${messageOf(error)}`);
-  }
-  return closed;
-}
-
-async function snapshot(ctx: Context, death: Death): Promise<string> {
-  // Written by a witness that died before it could say so.
-  const planned = snapshotPath(ctx, death);
-  if (exists(planned)) return planned;
-  const subject = {
-    identity: death.identity,
-    deathId: death.id,
-    serverPid: death.server.pid,
-    observedAt: death.observedAt,
-    header: observedFields(death).filter(([key]) =>
-      !["identity", "server_pid", "death"].includes(key)
-    ),
-    paneLog: ctx.paths.paneLog(death.identity),
-  };
-  const host = denoSnapshotHost(ctx.host.tools);
-  const text = renderSnapshot(subject, [], await gatherSections(host, subject));
-  return writeSnapshot(ctx.paths.serverDeaths, subject, text);
-}
-
-function exists(path: string): boolean {
-  try {
-    return Deno.lstatSync(path).isFile;
-  } catch {
-    return false;
-  }
 }
 
 /**

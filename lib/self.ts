@@ -9,7 +9,9 @@ import { permissionFlags } from "./permissions.ts";
 
 /** A command line. */
 export interface SelfCommand {
+  /** Name or path. */
   readonly program: string;
+  /** Its arguments. */
   readonly args: readonly string[];
 }
 

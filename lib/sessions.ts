@@ -17,6 +17,7 @@ export type RestartPolicy = "never" | "on-failure" | "always";
 
 /** What the user wants of a session. */
 export interface Policy {
+  /** When it is started again. */
   readonly restart: RestartPolicy;
   /** Seconds without output after which it is reaped; absent: never. */
   readonly idleSecs?: number;
@@ -26,13 +27,17 @@ export interface Policy {
 
 /** What to run. */
 export interface Spec {
+  /** The program and its arguments. */
   readonly argv: readonly string[];
+  /** Working directory. */
   readonly cwd: string;
   /** The whole environment of the program. */
   readonly env: Readonly<Record<string, string>>;
   /** Columns and rows, as `220x50`. */
   readonly size: string;
+  /** Configuration file of tmux in place of the user's own. */
   readonly tmuxConf?: string;
+  /** What becomes of it. */
   readonly policy: Policy;
 }
 
@@ -48,7 +53,9 @@ export type RecordState = "starting" | "running" | "stopped" | "gone" | "parked"
  * status or a signal's number (later versions its name).
  */
 export interface SessionExit {
+  /** Exit status of the program. */
   readonly status?: string;
+  /** The signal that ended the program. */
   readonly signal?: string;
 }
 
@@ -56,22 +63,31 @@ export interface SessionExit {
 export interface End {
   /** Seconds since boot. */
   readonly uptime: number;
+  /** The boot in which it ended. */
   readonly bootId?: string;
 }
 
 /** The record of one session. */
 export interface SessionRecord {
+  /** Which session. */
   readonly identity: string;
+  /** How it is. */
   readonly state: RecordState;
   /** Somebody else started it: it is watched only. */
   readonly external: boolean;
+  /** Path of the server's socket. */
   readonly sock: string;
   /** What to run; absent for an external session. */
   readonly spec?: Spec;
+  /** The incarnation that runs it; absent when none does. */
   readonly server?: Incarnation;
+  /** Process id of its program. */
   readonly panePid?: number;
+  /** How it is watched. */
   readonly mode?: "own" | "attach";
+  /** The boot in which it was launched. */
   readonly bootId?: string;
+  /** The machine on which it was launched. */
   readonly hostName?: string;
   /** Epoch milliseconds. */
   readonly launchedAt: number;
@@ -79,7 +95,9 @@ export interface SessionRecord {
   readonly lastSeen?: number;
   /** Id of its last recorded death. */
   readonly lastDeath?: string;
+  /** How its program ended by itself. */
   readonly lastExit?: SessionExit;
+  /** Its last ends, for the crash-loop guard. */
   readonly ends?: readonly End[];
 }
 

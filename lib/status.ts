@@ -15,17 +15,25 @@ export type SessionState = "alive" | "gone" | "stopped" | "parked" | "crash-loop
 
 /** One session, as `status --json` prints it. */
 export interface SessionStatus {
+  /** Which session. */
   readonly identity: string;
+  /** How it is now. */
   readonly state: SessionState;
+  /** The incarnation that runs it; its start is UTC, ISO 8601. */
   readonly server?: { readonly pid: number; readonly startedAt: string };
+  /** Path of the server's socket. */
   readonly sock: string;
+  /** Whether somebody watches it, and how. */
   readonly canary: {
     readonly state: "armed" | "missing" | "failed";
     readonly pid?: number;
     readonly mode?: "own" | "attach";
   };
+  /** What becomes of it. */
   readonly policy: { readonly restart: RestartPolicy; readonly idleSecs?: number };
+  /** Somebody else started it: it is watched only. */
   readonly external: boolean;
+  /** Id of its last recorded death. */
   readonly lastDeath?: string;
 }
 

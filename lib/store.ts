@@ -24,12 +24,12 @@ function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.${crypto.randomUUID()}.tmp`);
 }
 
-/** Writes `text` to a new file of mode 0600, whatever the umask, and syncs it. */
-function writeNew(path: string, text: string): void {
+/** Writes `text` to a new file of mode 0600, whatever the umask. */
+function writeNew(path: string, text: string, sync: boolean): void {
   using file = Deno.openSync(path, { write: true, createNew: true, mode: 0o600 });
   Deno.chmodSync(path, 0o600);
   writeAll(file, encoder.encode(text));
-  file.syncSync();
+  if (sync) file.syncSync();
 }
 
 /**
@@ -51,18 +51,23 @@ export function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
  *
  * @param path Where it shall be.
  * @param text The content.
+ * @param options `sync: false` leaves it to the system when it reaches the disk.
  * @throws {Error} If the storage refuses; the old file is then untouched.
  */
-export function writeFileAtomic(path: string, text: string): void {
+export function writeFileAtomic(
+  path: string,
+  text: string,
+  { sync = true }: { readonly sync?: boolean } = {},
+): void {
   const temporary = temporaryName(path);
   try {
-    writeNew(temporary, text);
+    writeNew(temporary, text, sync);
     Deno.renameSync(temporary, path);
   } catch (error) {
     removeIfThere(temporary);
     throw error;
   }
-  syncDir(dirname(path));
+  if (sync) syncDir(dirname(path));
 }
 
 /**
@@ -80,7 +85,7 @@ export function writeFileAtomic(path: string, text: string): void {
 export function createFileOnce(path: string, text: string): boolean {
   const temporary = temporaryName(path);
   try {
-    writeNew(temporary, text);
+    writeNew(temporary, text, true);
     Deno.linkSync(temporary, path);
     return true;
   } catch (error) {

@@ -15,6 +15,7 @@ const SETTLE_MS = 150;
 
 /** What {@linkcode supervise} needs. */
 export interface SuperviseOptions {
+  /** Seconds from one tick to the next. */
   readonly intervalSecs: number;
   /** Log the sessions that are simply alive, too. */
   readonly verbose: boolean;

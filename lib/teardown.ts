@@ -4,12 +4,14 @@
  * @module
  */
 
+import type { Arming } from "./arming.ts";
 import { readCanaryNote, signalClean, watcherOf } from "./canary.ts";
 import { type Claimant, covers, readClaim } from "./claims.ts";
 import { type Context, note } from "./context.ts";
 import { type Death, deathId, readDeath } from "./deaths.ts";
 import { EXIT, IapeerError } from "./errors.ts";
 import {
+  bootId,
   type Incarnation,
   incarnationOf,
   livenessOf,
@@ -38,7 +40,9 @@ const BUSY_MS = 20_000;
 
 /** There is nothing running that could be stopped. */
 export class NotRunningError extends IapeerError {
+  /** Name of the class. */
   override readonly name: string = "NotRunningError";
+  /** The exit code this error turns into. */
   override readonly exitCode: number = EXIT.notRunning;
 }
 
@@ -85,6 +89,7 @@ export async function killSession(
 
 /** What {@linkcode settle} found. */
 export interface Settled {
+  /** The new record. */
   readonly record: SessionRecord;
   /** Wanted, or a death. */
   readonly how: "claimed" | "death";
@@ -124,7 +129,16 @@ export async function settle(ctx: Context, record: SessionRecord): Promise<Settl
     writeSession(ctx, after);
     return { record: after, how: "claimed", recorded: undefined };
   }
-  const { death, recorded } = findOrRecord(ctx, record, server, lastSeen);
+  const boot = await bootId(ctx.host);
+  const bootChanged = boot !== undefined && record.bootId !== undefined && boot !== record.bootId;
+  if (bootChanged && record.hostName !== undefined && record.hostName !== ctx.host.name) {
+    // A root that was copied from another machine: what ran there did not die here.
+    const after = rested(record, { state: "gone" });
+    writeSession(ctx, after);
+    note(ctx, "foreign-session", [["identity", identity], ["host", record.hostName]]);
+    return { record: after, how: "claimed", recorded: undefined };
+  }
+  const { death, recorded } = findOrRecord(ctx, record, server, lastSeen, bootChanged);
   const after = rested(record, { state: "gone", lastDeath: death });
   writeSession(ctx, after);
   return { record: after, how: "death", recorded };
@@ -135,6 +149,7 @@ function findOrRecord(
   record: SessionRecord,
   server: Incarnation,
   lastSeen: number,
+  bootChanged: boolean,
 ): { death: string; recorded: Recorded | undefined } {
   const { identity, mode } = record;
   const id = deathId(identity, server);
@@ -150,8 +165,23 @@ function findOrRecord(
     ...(mode === undefined ? {} : { mode }),
     observedAt: ctx.host.now(),
     lastSeen,
+    ...(record.panePid === undefined ? {} : { panePid: record.panePid }),
+    ...(bootChanged ? { bootChanged } : {}),
+    ...armedOf(ctx, identity, server),
   });
   return { death: id, recorded };
+}
+
+/** What the canary that is gone had seen when it began to watch this server. */
+function armedOf(
+  ctx: Context,
+  identity: string,
+  server: Incarnation,
+): { armed?: Arming } {
+  const said = readCanaryNote(ctx, identity);
+  return said?.armed !== undefined && sameIncarnation(said.server, server)
+    ? { armed: said.armed }
+    : {};
 }
 
 /**

@@ -102,8 +102,11 @@ export function clientFailure(result: ToolResult): ClientFailure | undefined {
 
 /** What {@linkcode newSessionArgs} needs to know. */
 export interface NewSession {
+  /** Which session. */
   readonly identity: string;
+  /** The program and its arguments. */
   readonly argv: readonly string[];
+  /** Working directory. */
   readonly cwd: string;
   /** Columns and rows, as `220x50`. */
   readonly size: string;
@@ -117,7 +120,9 @@ export interface NewSession {
 
 /** What {@linkcode parseNewSession} read. */
 export interface NewSessionReply {
+  /** Process id of the server. */
   readonly serverPid: number;
+  /** Process id of the program. */
   readonly panePid: number;
 }
 
@@ -240,9 +245,12 @@ export function exitHook(identity: string, exitsLog: string, claim: string): str
 /** A tmux server as one talks to it. Every call has a time limit. */
 export class Server {
   readonly #tools: Tools;
+  /** Path of its socket. */
   readonly sock: string;
 
   /**
+   * Talks to the server on a socket, whether or not there is one.
+   *
    * @param tools Runs the clients.
    * @param sock The server's socket.
    */
@@ -293,6 +301,11 @@ export class Server {
   /** Ends the session; the server ends with its last one. */
   killSession(identity: string): Promise<ToolResult> {
     return this.#client(["kill-session", "-t", `=${identity}`]);
+  }
+
+  /** Ends the server, as a user would by hand. */
+  killServer(): Promise<ToolResult> {
+    return this.#client(["kill-server"]);
   }
 
   /** Wakes the canary that waits on the session's channel. */

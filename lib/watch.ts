@@ -13,9 +13,13 @@ import { waitArgs } from "./tmux.ts";
 
 /** What a watch found out about the end of a server. */
 export interface End {
+  /** What was observed. */
   readonly cause: Cause;
+  /** Its name, such as `SIGKILL`, where a signal ended the server. */
   readonly signal?: string;
+  /** Exit code of the server, where its parent watched. */
   readonly code?: number;
+  /** Exit code of the waiting client, in attach mode. */
   readonly waitRc?: number;
 }
 

@@ -1,0 +1,114 @@
+/**
+ * What a watcher costs while nothing happens, from `/proc`.
+ *
+ * @module
+ */
+
+import { readCanaryNote } from "../lib/canary.ts";
+import { contextOf } from "../lib/context.ts";
+import { adoptPlain, type Bench, launchOwn, type Measured, startSh } from "./subjects.ts";
+import { pause } from "./world.ts";
+
+/** How long a watcher is left alone first: its start must not be counted. */
+const SETTLE_MS = 10_000;
+/** How long is counted. */
+const WINDOW_MS = 10_000;
+const WINDOWS = 3;
+const TICK_MS = 10;
+
+/**
+ * Starts one watcher of each kind and measures all at the same time.
+ *
+ * @param bench What all rounds share.
+ * @returns By watcher one entry for each ten seconds; `undefined` where there is no `/proc`.
+ */
+export async function measureIdle(bench: Bench): Promise<Map<string, Measured[]> | undefined> {
+  if (Deno.build.os !== "linux") return undefined;
+  const ctx = contextOf(bench.world.paths.root);
+  const own = await launchOwn(bench, "own-idle");
+  const attach = await adoptPlain(bench, "attach-idle");
+  const sh = await startSh(bench, "sh-idle");
+  await pause(SETTLE_MS);
+  const canaryOf = (identity: string) => {
+    const note = readCanaryNote(ctx, identity);
+    if (note === undefined) throw new Error(`Cannot measure: ${identity} has no canary`);
+    return note.pid;
+  };
+  const groups = new Map([
+    // Its child is the server, which is not a cost of the watching.
+    ["own", [canaryOf(own.identity)]],
+    ["attach", withChildren(canaryOf(attach.identity))],
+    ["sh", withChildren(sh.canary.pid)],
+  ]);
+  const samples = new Map([...groups.keys()].map((name): [string, Measured[]] => [name, []]));
+  for (let n = 0; n < WINDOWS; n++) {
+    const before = new Map([...groups].map(([name, pids]) => [name, countersOf(pids)]));
+    await pause(WINDOW_MS);
+    for (const [name, pids] of groups) {
+      const { switches, cpu } = countersOf(pids);
+      const from = before.get(name)!;
+      samples.get(name)!.push({
+        ...memoryOf(pids),
+        switches: switches - from.switches,
+        cpu: cpu - from.cpu,
+      });
+    }
+  }
+  for (const { serverPid } of [own, attach, sh]) Deno.kill(serverPid, "SIGKILL");
+  return samples;
+}
+
+function withChildren(pid: number): number[] {
+  const tasks = [...Deno.readDirSync(`/proc/${pid}/task`)].map(({ name }) => name);
+  const children = tasks.flatMap((task) =>
+    Deno.readTextFileSync(`/proc/${pid}/task/${task}/children`).split(" ").filter((text) => text)
+  );
+  return [pid, ...children.map(Number)];
+}
+
+function countersOf(pids: readonly number[]): { switches: number; cpu: number } {
+  let switches = 0;
+  let cpu = 0;
+  for (const pid of pids) {
+    for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
+      const status = Deno.readTextFileSync(`/proc/${pid}/task/${name}/status`);
+      switches += sumOf(status, /^(?:non)?voluntary_ctxt_switches:\s+(\d+)/gm);
+    }
+    cpu += cpuOf(pid);
+  }
+  return { switches, cpu };
+}
+
+/** User and system time in milliseconds; in nanoseconds' resolution where the kernel keeps it. */
+function cpuOf(pid: number): number {
+  try {
+    let ns = 0;
+    for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
+      const text = Deno.readTextFileSync(`/proc/${pid}/task/${name}/schedstat`);
+      ns += Number.parseInt(text, 10);
+    }
+    return ns / 1e6;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+  }
+}
+
+function memoryOf(pids: readonly number[]): { private: number; pss: number } {
+  let own = 0;
+  let pss = 0;
+  for (const pid of pids) {
+    const rollup = Deno.readTextFileSync(`/proc/${pid}/smaps_rollup`);
+    own += sumOf(rollup, /^Private_(?:Clean|Dirty):\s+(\d+)/gm);
+    pss += sumOf(rollup, /^Pss:\s+(\d+)/gm);
+  }
+  return { private: own / 1024, pss: pss / 1024 };
+}
+
+function sumOf(text: string, pattern: RegExp): number {
+  let sum = 0;
+  for (const match of text.matchAll(pattern)) sum += Number(match[1]);
+  return sum;
+}

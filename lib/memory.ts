@@ -1,0 +1,131 @@
+/**
+ * The resident size of each session's processes, once a tick, and who they
+ * were: the part of the memory curve that a canary cannot see.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import type { Context } from "./context.ts";
+import { parsePsTable, type PsRow } from "./ps_table.ts";
+import { readJson, writeFileAtomic } from "./store.ts";
+import { FORMAT_VERSION } from "./config.ts";
+
+/** How long samples are kept, in milliseconds. */
+const KEEP_MS = 30 * 60 * 1000;
+const KEEP_CHILDREN = 50;
+
+/** What ticks saw of one session's processes. */
+export interface SessionMemory {
+  /** The server they belong to. */
+  readonly serverPid: number;
+  /** Epoch milliseconds and KiB, oldest first. */
+  readonly samples: readonly (readonly [at: number, rssKiB: number])[];
+  /** The processes below the server at the last look. */
+  readonly children: readonly { readonly pid: number; readonly name: string }[];
+}
+
+type Memories = Readonly<Record<string, SessionMemory>>;
+
+function memoryPath(ctx: Context): string {
+  return join(ctx.paths.root, "state", "memory.json");
+}
+
+function readMemories(ctx: Context): Memories {
+  try {
+    const stored = readJson(memoryPath(ctx), (value) => {
+      const { sessions } = value as { sessions?: Memories };
+      if (typeof sessions !== "object") throw new TypeError("no sessions");
+      return sessions;
+    });
+    return stored.state === "found" ? stored.value : {};
+  } catch {
+    return {};
+  }
+}
+
+/**
+ * What ticks saw of a session's processes.
+ *
+ * @param ctx The root.
+ * @param identity Which session.
+ * @param serverPid Its server; what was seen of another one does not count.
+ * @returns Samples and processes, or `undefined`.
+ */
+export function memoryOf(
+  ctx: Context,
+  identity: string,
+  serverPid: number,
+): SessionMemory | undefined {
+  const memory = readMemories(ctx)[identity];
+  return memory?.serverPid === serverPid && Array.isArray(memory.samples) ? memory : undefined;
+}
+
+/**
+ * Adds a sample for every session, from one `ps` for all of them. Not synced:
+ * losing the curve in a power cut loses nothing that matters.
+ *
+ * @param ctx The root.
+ * @param servers The sessions' servers, by identity.
+ */
+export async function sampleMemory(
+  ctx: Context,
+  servers: ReadonlyMap<string, number>,
+): Promise<void> {
+  if (servers.size === 0) return;
+  const { stdout, code } = await ctx.host.tools.run("ps", [
+    "-axww",
+    "-o",
+    "pid,ppid,pgid,uid,rss,vsz,etime,lstart,stat,tty,ucomm,command",
+  ]);
+  if (code !== 0) return;
+  const rows = parsePsTable(stdout);
+  const now = ctx.host.now();
+  const before = readMemories(ctx);
+  const sessions: Record<string, SessionMemory> = {};
+  for (const [identity, serverPid] of servers) {
+    const family = familyOf(rows, serverPid);
+    if (family.length === 0) continue;
+    const known = before[identity];
+    const samples = known?.serverPid === serverPid ? known.samples : [];
+    sessions[identity] = {
+      serverPid,
+      samples: [
+        ...samples.filter(([at]) => at <= now && now - at <= KEEP_MS),
+        [now, family.reduce((sum, row) => sum + row.rssKiB, 0)],
+      ],
+      children: family.filter((row) => row.pid !== serverPid).slice(0, KEEP_CHILDREN)
+        .map(({ pid, ucomm }) => ({ pid, name: ucomm })),
+    };
+  }
+  try {
+    writeFileAtomic(
+      memoryPath(ctx),
+      JSON.stringify({ v: FORMAT_VERSION, sessions }) + "\n",
+      { sync: false },
+    );
+  } catch {
+    // A full disk costs the curve, not the tick.
+  }
+}
+
+/**
+ * A process and all that descend from it.
+ *
+ * @param rows The process table.
+ * @param pid Whose family.
+ * @returns The process itself first; empty if it is not there.
+ */
+export function familyOf(rows: readonly PsRow[], pid: number): PsRow[] {
+  const byParent = Map.groupBy(rows, (row) => row.ppid);
+  const family = rows.filter((row) => row.pid === pid);
+  const seen = new Set([pid]);
+  for (let n = 0; n < family.length; n++) {
+    for (const child of byParent.get(family[n]!.pid) ?? []) {
+      if (seen.has(child.pid)) continue;
+      seen.add(child.pid);
+      family.push(child);
+    }
+  }
+  return family;
+}

@@ -1,0 +1,79 @@
+/**
+ * Verdicts that later evidence raises: crash reports appear seconds to minutes
+ * after the crash.
+ *
+ * @module
+ */
+
+import { collectContext, withVerdict } from "./conclude.ts";
+import { type Context, messageOf, warnOnce } from "./context.ts";
+import { type Death, listDeaths, readDeath, updateDeath, verdictRecord } from "./deaths.ts";
+import { type Finding, LATE_REPORT } from "./evidence.ts";
+import { collectEvidence } from "./evidence/collect.ts";
+import type { Collector } from "./evidence/context.ts";
+import { coredumps } from "./evidence/linux.ts";
+import { crashReports, jetsamEvents } from "./evidence/macos.ts";
+import { tryLock } from "./locks.ts";
+import { appendLine } from "./log.ts";
+import { deathLock } from "./record.ts";
+import type { Confidence } from "./verdict.ts";
+
+/** What can appear late, by the name its finding carries. */
+const LATE: Readonly<Record<string, Readonly<Record<string, Collector>>>> = {
+  linux: { "coredumpctl": coredumps },
+  darwin: { "DiagnosticReports": crashReports, "JetsamEvent": jetsamEvents },
+};
+
+const RANK: Readonly<Record<Confidence, number>> = { possible: 1, likely: 2, certain: 3 };
+
+/**
+ * Looks again for evidence about the deaths of the last ten minutes whose
+ * verdict is not certain, and raises the verdict where there is more.
+ *
+ * @param ctx The root.
+ */
+export async function reviseDeaths(ctx: Context): Promise<void> {
+  const collectors = LATE[ctx.host.platform];
+  if (collectors === undefined) return;
+  for (const death of listDeaths(ctx)) {
+    const age = ctx.host.now() - death.observedAt;
+    if (death.step !== "closed" || death.confidence === "certain") continue;
+    if (death.findings === undefined || age < 0 || age > LATE_REPORT * 1000) continue;
+    try {
+      using lock = tryLock(deathLock(ctx, death.id));
+      if (lock !== undefined) await reviseDeath(ctx, death.id, collectors);
+    } catch (error) {
+      warnOnce(`cannot revise the verdict on ${death.id}: ${messageOf(error)}`);
+    }
+  }
+}
+
+async function reviseDeath(
+  ctx: Context,
+  id: string,
+  collectors: Readonly<Record<string, Collector>>,
+): Promise<void> {
+  const death = readDeath(ctx, id);
+  if (death?.findings === undefined || death.verdict === undefined) return;
+  const fresh = await collectEvidence(collectContext(ctx, death), { collectors });
+  if (!fresh.some((finding) => isNews(finding, death))) return;
+  const findings = [
+    ...death.findings.filter(({ source }) => !fresh.some((other) => other.source === source)),
+    ...fresh,
+  ];
+  const revised = withVerdict(ctx, death, findings);
+  const raised = revised.verdict !== death.verdict
+    ? RANK[revised.confidence!] >= RANK[death.confidence!] || death.verdict === "unknown"
+    : RANK[revised.confidence!] > RANK[death.confidence!];
+  // The evidence itself is kept in any case.
+  if (!raised) return updateDeath(ctx, { ...death, findings });
+  updateDeath(ctx, revised);
+  appendLine(ctx.paths, ctx.paths.exitsLog, verdictRecord(ctx, revised, death.verdict)!, {
+    sync: true,
+  });
+}
+
+function isNews({ source, facts }: Finding, death: Death): boolean {
+  const before = death.findings?.find((finding) => finding.source === source);
+  return facts.length > 0 && JSON.stringify(facts) !== JSON.stringify(before?.facts ?? []);
+}

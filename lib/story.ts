@@ -1,0 +1,116 @@
+/**
+ * The part of a death's account that is written for people: verdict, timeline,
+ * evidence, curves.
+ *
+ * @module
+ */
+
+import type { Death } from "./deaths.ts";
+import type { Finding } from "./evidence.ts";
+import { drawCurves, type FlightSample } from "./flight.ts";
+import type { Section } from "./forensics.ts";
+import { redact } from "./redact.ts";
+
+/** Something that happened at a time. */
+export interface Moment {
+  /** Epoch milliseconds. */
+  readonly at: number;
+  readonly what: string;
+}
+
+/** What was recorded before the death. */
+export interface Curves {
+  readonly flight: readonly FlightSample[];
+  readonly memory: readonly (readonly [at: number, rssKiB: number])[];
+}
+
+/**
+ * The sections that lead a snapshot.
+ *
+ * @param death The entry, with its verdict.
+ * @param timeline What happened when.
+ * @param curves What was recorded before.
+ * @returns Verdict, timeline, evidence, and the curves if there are any.
+ */
+export function leadSections(
+  death: Death,
+  timeline: readonly Moment[],
+  curves: Curves,
+): Section[] {
+  const drawn = drawCurves(curves.flight, curves.memory, clock);
+  return [
+    section("verdict", "the evidence below", verdictLines(death)),
+    section("timeline", "journal and logs, UTC", timelineLines(timeline)),
+    section("evidence", "what was looked at", evidenceLines(death.findings ?? [])),
+    section(
+      "flight recorder",
+      "samples by canary and supervisor",
+      drawn.length > 0 ? drawn : ["(nothing there: no canary was watching)"],
+    ),
+  ];
+}
+
+function section(title: string, source: string, lines: readonly string[]): Section {
+  return { title, source, ms: 0, body: lines.map((line) => redact(line)).join("\n") };
+}
+
+/** The verdict and its reason. */
+export function verdictLines({ verdict, confidence, reason, peersLost }: Death): string[] {
+  if (verdict === undefined) return ["(not reached)"];
+  return [
+    `${verdict} (${confidence})`,
+    reason ?? "",
+    ...(peersLost === undefined ? [] : [`peers_lost=${peersLost}`]),
+  ];
+}
+
+/** One line a moment: time, and the distance to the one before. */
+export function timelineLines(timeline: readonly Moment[]): string[] {
+  return timeline.map(({ at, what }, n) => {
+    const before = timeline[n - 1]?.at;
+    const gap = before === undefined ? "" : `+${distance(at - before)}`;
+    return `${new Date(at).toISOString()}  ${gap.padStart(10)}  ${what}`;
+  });
+}
+
+function distance(ms: number): string {
+  if (ms < 10_000) return `${Math.round(ms)} ms`;
+  const secs = Math.round(ms / 1000);
+  if (secs < 600) return `${secs} s`;
+  return secs < 36_000 ? `${Math.round(secs / 60)} min` : `${Math.round(secs / 3600)} h`;
+}
+
+function clock(ms: number): string {
+  return new Date(ms).toISOString().slice(11, 19);
+}
+
+const HEADINGS = {
+  found: "found",
+  nothing: "looked, nothing there",
+  unseen: "could not look",
+} as const;
+
+/** What was found, what was not there, and what could not be seen. */
+export function evidenceLines(findings: readonly Finding[]): string[] {
+  return (["found", "nothing", "unseen"] as const).flatMap((state) => {
+    const those = findings.filter((finding) => finding.state === state);
+    if (those.length === 0) return [];
+    return [
+      `${HEADINGS[state]}:`,
+      ...those.flatMap(({ source, why, facts }) => [
+        `  ${source}${why === undefined ? "" : `: ${why}`}`,
+        ...facts.map((fact) => `    ${factLine(fact)}`),
+      ]),
+    ];
+  });
+}
+
+/** A fact as `kind key=value …`, its quoted line last. */
+function factLine(fact: object): string {
+  const { kind, line, ...rest } = fact as Record<string, unknown>;
+  const fields = Object.entries(rest)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${key}=${typeof value === "object" ? JSON.stringify(value) : value}`);
+  return [String(kind), ...fields, ...(line === undefined ? [] : [`| ${line}`])].join(" ")
+    .replaceAll(/\s*\n\s*/g, "; ");
+}

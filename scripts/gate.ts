@@ -1,0 +1,189 @@
+/**
+ * The whole gate: format, lint, types, docs, tests with coverage, and a look
+ * whether the tests left anything behind. Stops at the first step that fails.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const HERE = fileURLToPath(new URL("..", import.meta.url));
+/** How long what the tests ended may take to be gone, in milliseconds. */
+const GONE_MS = 5000;
+/** These would let the caller's own root and tmux into the tests. */
+const NOT_FOR_TESTS = ["IAPEER_ROOT", "TMUX", "TMUX_PANE", "DENO_COVERAGE_DIR"];
+// deno-lint-ignore no-control-regex -- colours begin with one.
+const COLOUR = /\x1b\[[\d;]*m/g;
+const SUMMARY =
+  /^(?:ok|FAILED) \| (\d+) passed(?: \([^)]*\))? \| (\d+) failed(?: \([^)]*\))?(?: \| (\d+) ignored)?/gm;
+
+/** One step of the gate. */
+interface Step {
+  readonly name: string;
+  /** Arguments of `deno`. */
+  readonly args: readonly string[];
+  /** It runs tests, whose summary counts. */
+  readonly tests?: boolean;
+}
+
+const tally = { passed: 0, failed: 0, skipped: 0 };
+/** What the tests run in; everything that they start can be told by this path. */
+const work = Deno.makeTempDirSync({ prefix: "iapgate-" });
+const coverage = join(work, "coverage");
+const temporary = join(work, "t");
+let running: Deno.ChildProcess | undefined;
+
+function say(text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+}
+
+function steps(): Step[] {
+  // They start, stop and kill processes, and look at those of the whole
+  // machine: scoped permissions would only be those of the test runner. What
+  // iapeer itself may do is tested by starting it with its own.
+  const tested = ["--allow-all", `--coverage=${coverage}`, "--coverage-raw-data-only"];
+  return [
+    { name: "format", args: ["fmt", "--check"] },
+    { name: "lint", args: ["lint"] },
+    { name: "types", args: ["check"] },
+    { name: "docs", args: ["doc", "--lint", "main.ts", ...sources("lib")] },
+    {
+      name: "tests",
+      args: ["test", "--no-check", "--parallel", ...tested, "tests"],
+      tests: true,
+    },
+    { name: "doc tests", args: ["test", "--doc", ...tested, "lib", "commands"], tests: true },
+    {
+      // The thresholds are in deno.json. What tests, benchmarks and scripts
+      // cover of themselves says nothing.
+      name: "coverage",
+      args: ["coverage", coverage, "--include=/(?:main\\.ts|(?:lib|commands)/.*\\.ts)$"],
+    },
+  ];
+}
+
+function sources(dir: string): string[] {
+  return [...Deno.readDirSync(join(HERE, dir))].flatMap((entry) => {
+    const path = `${dir}/${entry.name}`;
+    return entry.isDirectory ? sources(path) : path.endsWith(".ts") ? [path] : [];
+  }).sort();
+}
+
+/** Runs one step; tells whether it went well. */
+async function perform(step: Step): Promise<boolean> {
+  const env = Deno.env.toObject();
+  for (const name of NOT_FOR_TESTS) delete env[name];
+  running = new Deno.Command(Deno.execPath(), {
+    args: [...step.args],
+    cwd: HERE,
+    clearEnv: true,
+    env: step.tests ? { ...env, TMPDIR: temporary } : env,
+    stdin: "null",
+    stdout: step.tests ? "piped" : "inherit",
+    stderr: "inherit",
+  }).spawn();
+  const said = step.tests ? await passOn(running.stdout) : undefined;
+  const { success } = await running.status;
+  running = undefined;
+  return (said === undefined || count(said)) && success;
+}
+
+/** Shows a stream while it comes, and gives its text. */
+async function passOn(stream: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream) {
+    const part = decoder.decode(chunk, { stream: true });
+    say(part);
+    text += part;
+  }
+  return text.replaceAll(COLOUR, "");
+}
+
+/** Adds a test run to the tally; one without a summary did not run. */
+function count(said: string): boolean {
+  // A test may print a summary of its own: the last one is the run's.
+  const summary = [...said.matchAll(SUMMARY)].at(-1);
+  if (summary === undefined) return false;
+  const skipped = Number(summary[3] ?? 0);
+  tally.passed += Number(summary[1]);
+  tally.failed += Number(summary[2]);
+  tally.skipped += skipped;
+  if (skipped === 0 || !Deno.env.get("CI")) return true;
+  say("a skipped test is a failure where CI is set\n");
+  return false;
+}
+
+/**
+ * Processes that still have the tests' directory in their command line or
+ * their environment, which is also that of whatever they started.
+ */
+function leftProcesses(): string[] {
+  // Without a dash `e` shows the environment, for procps and BSD alike.
+  const { stdout } = new Deno.Command("ps", {
+    args: ["axeww", "-o", "pid=,command="],
+    env: { LC_ALL: "C", COLUMNS: "" },
+  }).outputSync();
+  return new TextDecoder().decode(stdout).split("\n").filter((line) => line.includes(temporary));
+}
+
+/** Looks for what the tests left; ends and removes it, but tells. */
+async function nothingLeft(): Promise<boolean> {
+  const deadline = performance.now() + GONE_MS;
+  let left = leftProcesses();
+  while (left.length > 0 && performance.now() < deadline) {
+    await new Promise((wake) => setTimeout(wake, 50));
+    left = leftProcesses();
+  }
+  for (const line of left) {
+    say(`still running: ${line.trim().slice(0, 200)}\n`);
+    try {
+      Deno.kill(parseInt(line), "SIGKILL");
+    } catch {
+      // It has just ended.
+    }
+  }
+  const files = [...Deno.readDirSync(temporary)].map((entry) => entry.name);
+  for (const name of files) say(`left behind: ${join(temporary, name)}\n`);
+  return left.length === 0 && files.length === 0;
+}
+
+async function timed(name: string, work: () => Promise<boolean>): Promise<boolean> {
+  say(`\n== ${name}\n`);
+  const from = performance.now();
+  const good = await work();
+  say(
+    `== ${name}: ${good ? "ok" : "FAILED"} (${((performance.now() - from) / 1000).toFixed(1)} s)\n`,
+  );
+  return good;
+}
+
+async function gate(): Promise<boolean> {
+  Deno.mkdirSync(temporary);
+  for (const step of steps()) {
+    if (await timed(step.name, () => perform(step))) continue;
+    if (step.tests) await timed("nothing left behind", nothingLeft);
+    return false;
+  }
+  return await timed("nothing left behind", nothingLeft);
+}
+
+function leave(): never {
+  running?.kill("SIGTERM");
+  Deno.removeSync(work, { recursive: true });
+  Deno.exit(130);
+}
+
+Deno.addSignalListener("SIGINT", leave);
+Deno.addSignalListener("SIGTERM", leave);
+let good = false;
+try {
+  good = await gate();
+} finally {
+  Deno.removeSync(work, { recursive: true });
+}
+const { passed, failed, skipped } = tally;
+say(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}\n`);
+Deno.exit(good ? 0 : 1);
