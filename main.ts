@@ -53,14 +53,15 @@ async function main(args: readonly string[]): Promise<number> {
       stdout: { write: (text) => writeQuietly(Deno.stdout, text) },
       stderr: { write: (text) => writeQuietly(Deno.stderr, text) },
       env: {},
-      exitCode: 0,
+      // Whoever runs the command sets only what is not set.
+      exitCode: undefined,
     },
     rest,
     colour: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR"),
   };
   if (own.length === 0) own.push("--help");
   await run(application, own, app);
-  const code = app.process.exitCode;
+  const code = app.process.exitCode ?? EXIT.internal;
   // Negative codes are the parser's own: it could not make sense of the command line.
   return code >= 0 ? code : code === -4 || code === -5 ? EXIT.usage : EXIT.internal;
 }

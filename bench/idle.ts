@@ -10,7 +10,7 @@ import { adoptPlain, type Bench, launchOwn, type Measured, startSh } from "./sub
 import { pause } from "./world.ts";
 
 /** How long a watcher is left alone first: its start must not be counted. */
-const SETTLE_MS = 10_000;
+const SETTLE_MS = 15_000;
 /** How long is counted. */
 const WINDOW_MS = 10_000;
 const WINDOWS = 3;
@@ -42,16 +42,10 @@ export async function measureIdle(bench: Bench): Promise<Map<string, Measured[]>
   ]);
   const samples = new Map([...groups.keys()].map((name): [string, Measured[]] => [name, []]));
   for (let n = 0; n < WINDOWS; n++) {
-    const before = new Map([...groups].map(([name, pids]) => [name, countersOf(pids)]));
+    const before = new Map([...groups].map(([name, pids]) => [name, threadsOf(pids)]));
     await pause(WINDOW_MS);
     for (const [name, pids] of groups) {
-      const { switches, cpu } = countersOf(pids);
-      const from = before.get(name)!;
-      samples.get(name)!.push({
-        ...memoryOf(pids),
-        switches: switches - from.switches,
-        cpu: cpu - from.cpu,
-      });
+      samples.get(name)!.push({ ...memoryOf(pids), ...spent(before.get(name)!, threadsOf(pids)) });
     }
   }
   for (const { serverPid } of [own, attach, sh]) Deno.kill(serverPid, "SIGKILL");
@@ -66,31 +60,46 @@ function withChildren(pid: number): number[] {
   return [pid, ...children.map(Number)];
 }
 
-function countersOf(pids: readonly number[]): { switches: number; cpu: number } {
-  let switches = 0;
-  let cpu = 0;
+/** What a thread has done so far. */
+interface Thread {
+  readonly switches: number;
+  /** In milliseconds. */
+  readonly cpu: number;
+}
+
+function threadsOf(pids: readonly number[]): Map<string, Thread> {
+  const threads = new Map<string, Thread>();
   for (const pid of pids) {
     for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
-      const status = Deno.readTextFileSync(`/proc/${pid}/task/${name}/status`);
-      switches += sumOf(status, /^(?:non)?voluntary_ctxt_switches:\s+(\d+)/gm);
+      const dir = `/proc/${pid}/task/${name}`;
+      const status = Deno.readTextFileSync(`${dir}/status`);
+      threads.set(name, {
+        switches: sumOf(status, /^(?:non)?voluntary_ctxt_switches:\s+(\d+)/gm),
+        cpu: cpuOf(dir),
+      });
     }
-    cpu += cpuOf(pid);
+  }
+  return threads;
+}
+
+/** A thread that has ended takes its figures along: only those that live are compared. */
+function spent(before: Map<string, Thread>, after: Map<string, Thread>): Thread {
+  let switches = 0;
+  let cpu = 0;
+  for (const [id, thread] of after) {
+    switches += thread.switches - (before.get(id)?.switches ?? 0);
+    cpu += thread.cpu - (before.get(id)?.cpu ?? 0);
   }
   return { switches, cpu };
 }
 
-/** User and system time in milliseconds; in nanoseconds' resolution where the kernel keeps it. */
-function cpuOf(pid: number): number {
+/** User and system time of a thread in milliseconds, as finely as the kernel keeps it. */
+function cpuOf(dir: string): number {
   try {
-    let ns = 0;
-    for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
-      const text = Deno.readTextFileSync(`/proc/${pid}/task/${name}/schedstat`);
-      ns += Number.parseInt(text, 10);
-    }
-    return ns / 1e6;
+    return Number.parseInt(Deno.readTextFileSync(`${dir}/schedstat`), 10) / 1e6;
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+    const stat = Deno.readTextFileSync(`${dir}/stat`);
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
   }

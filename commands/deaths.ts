@@ -1,6 +1,9 @@
 import { type Context, messageOf } from "../lib/context.ts";
 import { type Death, listDeaths } from "../lib/deaths.ts";
 import { IapeerError, UsageError } from "../lib/errors.ts";
+import { curvesOf, timelineOf } from "../lib/conclude.ts";
+import { drawCurves } from "../lib/flight.ts";
+import { evidenceLines, timelineLines, verdictLines } from "../lib/story.ts";
 import { finishOpenDeaths } from "../lib/record.ts";
 import { listSessions } from "../lib/sessions.ts";
 import {
@@ -54,7 +57,7 @@ function knows(ctx: Context, deaths: readonly Death[], identity: string): boolea
     deaths.some((death) => death.identity === identity);
 }
 
-const HEADING = ["TIME", "IDENTITY", "SERVER", "CAUSE", "WITNESS", "DEATH"];
+const HEADING = ["TIME", "IDENTITY", "SERVER", "CAUSE", "VERDICT", "WITNESS", "DEATH"];
 
 function row(death: Death): string[] {
   return [
@@ -62,6 +65,7 @@ function row(death: Death): string[] {
     death.identity,
     String(death.server.pid),
     causeText(death),
+    death.verdict === undefined ? "-" : `${death.verdict} (${death.confidence})`,
     death.mode === undefined ? death.witness : `${death.witness} ${death.mode}`,
     death.id,
   ];
@@ -75,37 +79,55 @@ function causeText({ cause, signal, code, waitRc }: Death): string {
 
 /** A death as `--json` prints it; what is not known is absent. */
 function asJson(death: Death): Record<string, unknown> {
-  const { id, identity, server, cause, signal, code, waitRc, witness, mode, forensics } = death;
-  return {
+  const { server, observedAt, lastSeen, confidence, peersLost } = death;
+  const { id, identity, cause, signal, code, waitRc, witness, mode, verdict, reason } = death;
+  const fields = {
     id,
     identity,
     serverPid: server.pid,
-    serverStartedAt: new Date(server.startedAt * 1000).toISOString(),
-    observedAt: new Date(death.observedAt).toISOString(),
+    serverStartedAt: iso(server.startedAt * 1000),
+    observedAt: iso(observedAt),
     cause,
-    ...(signal === undefined ? {} : { signal }),
-    ...(code === undefined ? {} : { code }),
-    ...(waitRc === undefined ? {} : { waitRc }),
-    ...(death.lastSeen === undefined ? {} : { lastSeen: new Date(death.lastSeen).toISOString() }),
+    signal,
+    code,
+    waitRc,
+    lastSeen: lastSeen === undefined ? undefined : iso(lastSeen),
     witness,
-    ...(mode === undefined ? {} : { mode }),
-    ...(forensics === undefined ? {} : { forensics }),
+    mode,
+    verdict,
+    confidence,
+    reason,
+    peersLost,
+    forensics: death.forensics,
+  };
+  // JSON.stringify leaves out what is undefined.
+  return fields;
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** One death in full, as data: what `deaths DEATH` shows. */
+function inFull(ctx: Context, death: Death): Record<string, unknown> {
+  const { flight, memory } = curvesOf(ctx, death);
+  return {
+    ...asJson(death),
+    timeline: timelineOf(ctx, death).map(({ at, what }) => ({ at: iso(at), what })),
+    evidence: death.findings ?? [],
+    flight: flight.map(([at, availableKiB, swapFreeKiB, load]) => ({
+      at: iso(at),
+      availableKiB,
+      ...(swapFreeKiB === null ? {} : { swapFreeKiB }),
+      load,
+    })),
+    memory: memory.map(([at, rssKiB]) => ({ at: iso(at), rssKiB })),
   };
 }
 
 function showOne(app: App, ctx: Context, death: Death, json: boolean): void {
-  let snapshot: string | undefined;
-  let why = "the snapshot was not written";
-  if (death.forensics !== undefined) {
-    try {
-      snapshot = Deno.readTextFileSync(death.forensics);
-    } catch (error) {
-      why = messageOf(error);
-    }
-  }
-  if (json) {
-    return printJson(app, { ...asJson(death), ...(snapshot === undefined ? {} : { snapshot }) });
-  }
+  const { text, why } = readSnapshot(death);
+  if (json) return printJson(app, { ...inFull(ctx, death), snapshot: text });
   const facts = columns([
     ["death", death.id],
     ["session", death.identity],
@@ -113,13 +135,40 @@ function showOne(app: App, ctx: Context, death: Death, json: boolean): void {
     ["observed", localTime(death.observedAt)],
     ...(death.lastSeen === undefined ? [] : [["last seen", localTime(death.lastSeen)]]),
     ["cause", causeText(death)],
-    ["witness", death.witness],
+    ["witness", death.mode === undefined ? death.witness : `${death.witness} (${death.mode})`],
     ["snapshot", death.forensics ?? "-"],
   ]);
   for (const line of facts) say(app, line);
-  say(app, "");
-  say(app, snapshot?.trimEnd() ?? `(no snapshot: ${why})`);
-  void ctx;
+  const { flight, memory } = curvesOf(ctx, death);
+  const blocks: [string, string[]][] = [
+    ["VERDICT", verdictLines(death)],
+    ["TIMELINE (UTC)", timelineLines(timelineOf(ctx, death))],
+    ["BEFORE THE DEATH", drawCurves(flight, memory, (ms) => localTime(ms).slice(11))],
+    ["EVIDENCE", evidenceLines(death.findings ?? [])],
+    ["SNAPSHOT", text === undefined ? [`(none: ${why})`] : rawSections(text)],
+  ];
+  for (const [heading, lines] of blocks) {
+    if (lines.length === 0) continue;
+    say(app, `\n${paint(app, "bold", heading)}`);
+    for (const line of lines) say(app, line);
+  }
+}
+
+function readSnapshot(death: Death): { text?: string; why: string } {
+  if (death.forensics === undefined) return { why: "it was not written" };
+  try {
+    return { text: Deno.readTextFileSync(death.forensics), why: "" };
+  } catch (error) {
+    return { why: messageOf(error) };
+  }
+}
+
+/** The sections that are not shown from the entry itself already. */
+function rawSections(text: string): string[] {
+  const parts = text.trimEnd().split(/^(?=== )/m).slice(1);
+  const led = ["verdict", "timeline", "evidence", "flight recorder"];
+  return parts.filter((part) => !led.some((title) => part.startsWith(`== ${title} ==`)))
+    .join("").trimEnd().split("\n");
 }
 
 /** Prints what is there, then each death as it comes, until interrupted. */

@@ -29,7 +29,8 @@ function print(app: App, report: DrillReport): void {
     return ms === undefined ? [] : [[`  ${name}`, `${ms} ms`]];
   });
   if (steps.length > 0) {
-    say(app, "Timeline, since the server was ended:");
+    const noticed = report.timeline.noticed === undefined;
+    say(app, `Timeline, since ${noticed ? "the death was noticed" : "the server was ended"}:`);
     for (const line of columns(steps)) say(app, line);
   }
   if (report.records.length > 0) {

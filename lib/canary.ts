@@ -217,15 +217,17 @@ export type Conclusion = { readonly claimed: true } | {
 /** A watch under way: what is written into the lock, and what is recorded for later. */
 export class Watch implements Disposable {
   readonly #lock: Lock;
-  readonly #flight = new FlightRecorder();
+  readonly #flight: FlightRecorder;
   #note: CanaryNote;
 
   /**
    * @param ctx The root.
    * @param lock The canary's lock.
    * @param note Who watches what.
+   * @param nudge Called every few seconds.
    */
-  constructor(ctx: Context, lock: Lock, note: CanaryNote) {
+  constructor(ctx: Context, lock: Lock, note: CanaryNote, nudge?: () => void) {
+    this.#flight = new FlightRecorder(nudge);
     this.#lock = lock;
     this.#note = note;
     this.tell({});

@@ -6,6 +6,7 @@
  */
 
 import { join } from "node:path";
+import { canaryLock, readCanaryNote } from "./canary.ts";
 import { openRoot } from "./config.ts";
 import { type Context, contextOf } from "./context.ts";
 import { type Death, isInLog, listDeaths } from "./deaths.ts";
@@ -15,7 +16,6 @@ import { livenessOf, sendSignal, waitGone } from "./host.ts";
 import { isLocked } from "./locks.ts";
 import { launch } from "./launch.ts";
 import { readLines } from "./log.ts";
-import { canaryLock } from "./canary.ts";
 import { CANNOT, FEEDING, oomProgram } from "./oom_drill.ts";
 import { readSession, type SessionRecord } from "./sessions.ts";
 import { stop } from "./teardown.ts";
@@ -52,9 +52,11 @@ export interface DrillReport {
   readonly passed: boolean;
   readonly expected: string;
   readonly seen: string;
-  /** Milliseconds since the server was ended; what did not come is absent. */
+  /**
+   * Milliseconds since the server was ended, or since its death was noticed
+   * where only the kernel knows when it was ended; what did not come is absent.
+   */
   readonly timeline: {
-    readonly ended?: number;
     readonly noticed?: number;
     readonly lineDurable?: number;
     readonly verdict?: number;
@@ -70,6 +72,8 @@ export interface DrillReport {
 const IDENTITY = "iapeer-drill";
 /** How long a record may take, in milliseconds: a verdict takes 15 s at the most. */
 const RECORD_MS = 20_000;
+/** How long the canary may take to look around, in milliseconds. */
+const ARMED_MS = 5000;
 /** How long the kernel may take to kill a server that is being fed, in milliseconds. */
 const OOM_MS = 30_000;
 
@@ -119,6 +123,7 @@ async function hold(ctx: Context, kind: DrillKind, keep: boolean): Promise<Drill
     },
   });
   const record = readSession(ctx, IDENTITY)!;
+  await until(() => readCanaryNote(ctx, IDENTITY)?.armed, ARMED_MS);
   const endedAt = await end(ctx, kind, record);
   const death = kind === "stop"
     ? await proveSilence(ctx)
@@ -126,8 +131,17 @@ async function hold(ctx: Context, kind: DrillKind, keep: boolean): Promise<Drill
   return report(ctx, kind, death, endedAt, keep);
 }
 
-/** Ends the server and tells when, in epoch milliseconds. */
-async function end(ctx: Context, kind: DrillKind, record: SessionRecord): Promise<number> {
+/**
+ * Ends the server.
+ *
+ * @returns When, in epoch milliseconds: just before kill(1) or its like is
+ * started. `undefined` if only the kernel knows.
+ */
+async function end(
+  ctx: Context,
+  kind: DrillKind,
+  record: SessionRecord,
+): Promise<number | undefined> {
   const { host } = ctx;
   const server = record.server!;
   switch (kind) {
@@ -150,11 +164,12 @@ async function end(ctx: Context, kind: DrillKind, record: SessionRecord): Promis
       return at;
     }
     case "oom":
-      return await waitForOom(ctx, record);
+      await waitForOom(ctx, record);
+      return undefined;
   }
 }
 
-async function waitForOom(ctx: Context, record: SessionRecord): Promise<number> {
+async function waitForOom(ctx: Context, record: SessionRecord): Promise<void> {
   if (ctx.host.platform !== "linux") {
     throw new IapeerError(
       "Cannot hold an OOM drill here: only Linux has memory cgroups; use another --kind",
@@ -174,8 +189,6 @@ async function waitForOom(ctx: Context, record: SessionRecord): Promise<number> 
     }
     await ctx.host.sleep(5);
   }
-  // The kernel's own moment is not known: that of the canary comes nearest.
-  return listDeaths(ctx)[0]?.observedAt ?? ctx.host.now();
 }
 
 function paneLog(ctx: Context): string {
@@ -196,7 +209,7 @@ function report(
   ctx: Context,
   kind: DrillKind,
   death: Death | undefined,
-  endedAt: number,
+  endedAt: number | undefined,
   keep: boolean,
 ): DrillReport {
   const expectation = EXPECTED[kind];
@@ -218,9 +231,10 @@ function report(
     : death !== undefined && cause === expectation.cause && death.forensics !== undefined &&
       count(records, "server-exit") === 1 && isInLog(ctx, "server-verdict", death.id) &&
       expectation.verdicts.includes(death.verdict!);
-  const since = (at: number | undefined) => at === undefined ? undefined : at - endedAt;
+  const zero = endedAt ?? death?.observedAt ?? 0;
+  const since = (at: number | undefined) => at === undefined ? undefined : at - zero;
   const timeline = Object.entries({
-    noticed: since(death?.observedAt),
+    noticed: endedAt === undefined ? undefined : since(death?.observedAt),
     lineDurable: since(death?.recordedAt),
     verdict: since(death?.verdictAt),
     snapshot: since(death?.snapshotAt),

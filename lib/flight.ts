@@ -24,10 +24,18 @@ export class FlightRecorder implements Disposable {
   readonly #samples: FlightSample[] = [];
   readonly #timer: ReturnType<typeof setInterval>;
 
-  /** Begins to sample; the first one is taken at once. */
-  constructor() {
+  /**
+   * Begins to sample; the first one is taken at once.
+   *
+   * @param also What else is to be done at every step: one timer wakes less
+   * often than two.
+   */
+  constructor(also: () => void = () => {}) {
     this.#sample();
-    this.#timer = setInterval(() => this.#sample(), FLIGHT_STEP_SECS * 1000);
+    this.#timer = setInterval(() => {
+      this.#sample();
+      also();
+    }, FLIGHT_STEP_SECS * 1000);
   }
 
   #sample(): void {

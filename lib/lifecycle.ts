@@ -245,8 +245,8 @@ async function whileAlive(
 
 /**
  * The session's program has ended and its server lives: the exit hook is at
- * work, or the user respawned the pane, or tmux has missed the end of a
- * program that lived for a moment only [seen once, 3.3a].
+ * work, or the user respawned the pane, or tmux has missed the program's end
+ * (see lib/own.ts; a canary in attach mode is not the server's parent).
  */
 async function afterPane(
   ctx: Context,

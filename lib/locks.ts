@@ -22,7 +22,7 @@ export interface Lock extends Disposable {
  * @throws {Error} If the file cannot be opened (no permission, no directory, disk full).
  */
 export function tryLock(path: string, exclusive = true): Lock | undefined {
-  const file = Deno.openSync(path, { read: true, write: true, create: true, mode: 0o600 });
+  const file = openLockFile(path);
   let held = false;
   try {
     held = file.tryLockSync(exclusive);
@@ -48,6 +48,23 @@ export function tryLock(path: string, exclusive = true): Lock | undefined {
       file.writeSync(new TextEncoder().encode(text));
     },
   };
+}
+
+function openLockFile(path: string): Deno.FsFile {
+  const options = { read: true, write: true, mode: 0o600 };
+  try {
+    return Deno.openSync(path, options);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  const file = Deno.openSync(path, { ...options, create: true });
+  try {
+    // The umask may have taken the owner's own rights, and with them everyone's next look.
+    Deno.chmodSync(path, 0o600);
+  } catch {
+    // Whoever had it before has just removed it; the lock on it counts all the same.
+  }
+  return file;
 }
 
 /**

@@ -30,6 +30,9 @@ export type StartReport =
 /** How long a server may take until its session is there, in milliseconds. */
 const START_MS = 10_000;
 const RETRY_MS = 4;
+/** Most programs that end early do so within seconds; later the flight recorder's step will do. */
+const EARLY_NUDGES = 10;
+const EARLY_NUDGE_MS = 1000;
 /** How long a server that is ended because its start failed may take, in milliseconds. */
 const END_MS = 2000;
 
@@ -73,13 +76,15 @@ export async function ownCanary(
       report({ ready: false, error: `${messageOf(error)}${more}` });
       return conclusion;
     }
+    const nudge = () => server.kill("SIGCHLD");
+    using _early = repeat(nudge, EARLY_NUDGES, EARLY_NUDGE_MS);
     using watch = new Watch(ctx, lock, {
       pid: Deno.pid,
       mode: "own",
       sock: record.sock,
       server: incarnation,
       panePid: reply.panePid,
-    });
+    }, nudge);
     report({ ready: true, server: incarnation, panePid: reply.panePid });
     const end = endOfChild(await server.ended);
     const seen = { identity, server: incarnation, mode: "own" as const, end, watch };
@@ -87,6 +92,20 @@ export async function ownCanary(
   } finally {
     lock.release();
   }
+}
+
+/**
+ * tmux before 3.5 now and then misses the end of a pane's program, and then
+ * never runs its hook [tmux issue 2483; seen with 3.3a]. A SIGCHLD that its
+ * parent sends makes it look again, and costs nothing otherwise.
+ */
+function repeat(work: () => void, times: number, ms: number): Disposable {
+  let left = times;
+  const timer = setInterval(() => {
+    work();
+    if (--left === 0) clearInterval(timer);
+  }, ms);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
 /** The session could not be made: ends the server, unless somebody else did, and says why. */

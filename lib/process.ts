@@ -143,7 +143,7 @@ async function collect(
       }
       chunks.push(value);
       size += value.length;
-      while (keepTail && size - chunks[0]!.length >= maxBytes) {
+      while (keepTail && chunks.length > 1 && size - chunks[0]!.length >= maxBytes) {
         size -= chunks.shift()!.length;
         truncated = true;
       }

@@ -215,6 +215,10 @@ export function parseNewSession(stdout: string): NewSessionReply | undefined {
  * the session. A few lines of sh inside the server, because it has to work
  * when this program has been moved by an upgrade.
  *
+ * A program that was SIGKILLed may have been the victim of the OOM killer: the
+ * kernel's line, if it can be read and is not older than ten seconds (a pid
+ * comes again), goes into the record as `oom=`.
+ *
  * @param identity Which session.
  * @param exitsLog The file of records.
  * @param claim The claim file.
@@ -222,24 +226,32 @@ export function parseNewSession(stdout: string): NewSessionReply | undefined {
  */
 export function exitHook(identity: string, exitsLog: string, claim: string): string {
   const temporary = claim.replace(/[^/]*$/, (name) => `.${name}.hook.tmp`);
-  // Formats expand inside the script; what they give is digits (or, in later
-  // versions of tmux, a signal's name), so they need no quoting.
+  const [log, draft, final] = [exitsLog, temporary, claim].map(quoteWord);
+  // What the formats give is digits (or, in later versions of tmux, a signal's
+  // name), so it needs no quoting.
+  const facts = "s=#{pane_dead_status} g=#{pane_dead_signal} d=#{pane_dead_time} " +
+    "p=#{pane_pid} server=#{pid} start=#{start_time}";
   const script = [
+    "",
     "umask 077",
-    "s=#{pane_dead_status} g=#{pane_dead_signal} d=#{pane_dead_time}",
-    'e=; [ -z "$s" ] || e="\\"status\\":\\"$s\\""',
+    "e= o=",
+    '[ -z "$s" ] || e="\\"status\\":\\"$s\\""',
     '[ -z "$g" ] || e="\\"signal\\":\\"$g\\""',
-    `echo "ts=$(date -u +@FORMAT@) ev=session-exit identity=${identity} dead_status=$s dead_signal=$g dead_time=$d" >>${
-      escapeFormat(quoteWord(exitsLog))
-    }`,
-    `echo "{\\"v\\":1,\\"identity\\":\\"${identity}\\",\\"who\\":\\"exit-hook\\",\\"why\\":\\"session ended\\",` +
-    `\\"at\\":$(date +@EPOCH@)000,\\"server\\":{\\"pid\\":#{pid},\\"startedAt\\":#{start_time}},\\"exit\\":{$e}}" >${
-      escapeFormat(quoteWord(temporary))
-    }`,
-    `mv -f ${escapeFormat(quoteWord(temporary))} ${escapeFormat(quoteWord(claim))}`,
+    "case $g in 9|*KILL)",
+    '  l=$(dmesg 2>/dev/null | grep -F "Killed process $p (" | tail -n 1 | tr -d "\\"\\\\\\\\")',
+    "  k=${l%%.*} k=${k##*[!0-9]}",
+    "  u=$(cut -d. -f1 /proc/uptime 2>/dev/null)",
+    '  [ -n "$k" ] && [ -n "$u" ] && [ $((u - k)) -le 10 ] && o=" oom=\\"${l##*\\] }\\""',
+    "esac",
+    `echo "ts=$(date -u +%Y-%m-%dT%H:%M:%SZ) ev=session-exit identity=${identity} ` +
+    `dead_status=$s dead_signal=$g dead_time=$d$o" >>${log}`,
+    `echo "{\\"v\\":1,\\"identity\\":\\"${identity}\\",\\"who\\":\\"exit-hook\\",` +
+    `\\"why\\":\\"session ended\\",\\"at\\":$(date +%s)000,` +
+    `\\"server\\":{\\"pid\\":$server,\\"startedAt\\":$start},\\"exit\\":{$e}}" >${draft}`,
+    `mv -f ${draft} ${final}`,
     "exit 0",
-  ].join("\n").replace("@FORMAT@", "%Y-%m-%dT%H:%M:%SZ").replace("@EPOCH@", "%s");
-  return `run-shell ${quoteWord(script)} ; kill-session -t =${identity}`;
+  ].join("\n");
+  return `run-shell ${quoteWord(facts + escapeFormat(script))} ; kill-session -t =${identity}`;
 }
 
 /** A tmux server as one talks to it. Every call has a time limit. */

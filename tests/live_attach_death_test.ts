@@ -44,7 +44,7 @@ Deno.test("server and attach client killed by one outside sweep are recorded", a
   const session = await live.launchAttached("claude-bob");
   await live.until("the client waits", () => clientOf(live, "claude-bob"));
   const swept = (await processesOf(live.base)).filter(({ command }) =>
-    /^tmux .*-S /.test(command) && command.includes(` ${session.sock} `)
+    /^\S*tmux .*-S /.test(command) && command.includes(` ${session.sock} `)
   );
   assert.equal(swept.length, 2, "server and client");
   await run("kill", ["-KILL", ...swept.map(({ pid }) => String(pid))]);
@@ -224,7 +224,7 @@ Deno.test("a server whose parent does not reap it counts as dead", async () => {
     "sh",
     sock,
   ]);
-  const server = Number(await live.until("the server's pid", () => parent.stdout().trim()));
+  const server = await live.until("the server's pid", () => Number(parent.stdout()) || undefined);
   await live.until(
     "the server listens",
     async () => (await live.tmux(sock, "new-session", "-d", ...SLEEP)).code === 0,

@@ -119,6 +119,8 @@ export async function run(
 
 /** Sends a signal; a process that is gone is fine. */
 export function sendSignal(pid: number, signal: Deno.Signal): void {
+  // 0 and less mean groups of processes, this one's own among them.
+  assert(Number.isSafeInteger(pid) && pid > 1, `not the pid of a process: ${pid}`);
   try {
     Deno.kill(pid, signal);
   } catch (error) {

@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { tryLock } from "../lib/locks.ts";
+import { appendLine, readLines } from "../lib/log.ts";
+import { parseLine } from "../lib/logfmt.ts";
+import { runJob, withRoot } from "./fixtures/root.ts";
+
+Deno.test("appendLine() appends whole lines to a file of the user's own", () =>
+  withRoot(({ paths }) => {
+    const log = paths.exitsLog;
+    appendLine(paths, log, "one", { sync: true });
+    appendLine(paths, log, "two é");
+    assert.equal(Deno.readTextFileSync(log), "one\ntwo é\n");
+    assert.equal(Deno.statSync(log).mode! & 0o777, 0o600);
+  }));
+
+Deno.test("appendLine() begins a line of its own after one that was cut", () =>
+  withRoot(({ paths }) => {
+    const log = paths.exitsLog;
+    fc.assert(
+      fc.property(fc.string({ unit: "binary", minLength: 1 }), (cut) => {
+        Deno.writeTextFileSync(log, `whole\n${cut}`);
+        const before = Deno.readTextFileSync(log);
+        appendLine(paths, log, "next");
+        appendLine(paths, log, "after");
+        const text = Deno.readTextFileSync(log);
+        assert.equal(text, `${before}${before.endsWith("\n") ? "" : "\n"}next\nafter\n`);
+      }),
+      { numRuns: 50 },
+    );
+  }));
+
+Deno.test("appendLine() rotates by size and keeps five", () =>
+  withRoot(({ paths }) => {
+    const log = paths.exitsLog;
+    for (let n = 0; n < 40; n++) appendLine(paths, log, `n=${n}`.padEnd(9), { maxBytes: 30 });
+    const files = [...Deno.readDirSync(paths.logs)].filter((entry) => entry.isFile)
+      .map((entry) => entry.name).sort();
+    assert.deepEqual(
+      files,
+      ["exits.log", ...[1, 2, 3, 4, 5].map((n) => `exits.log.${n}`)],
+    );
+    for (const name of files) {
+      assert.equal(Deno.statSync(`${paths.logs}/${name}`).mode! & 0o777, 0o600, name);
+    }
+    const kept = readLines(paths, log).map((line) => Number(/\d+/.exec(line)![0]));
+    assert.deepEqual(kept, Array.from(kept, (_, n) => 40 - kept.length + n));
+    assert(kept.length >= 15);
+  }));
+
+Deno.test("appendLine() writes a line longer than the limit whole", () =>
+  withRoot(({ paths }) => {
+    const log = paths.exitsLog;
+    const long = "x".repeat(100_000);
+    appendLine(paths, log, long, { maxBytes: 10 });
+    appendLine(paths, log, "y", { maxBytes: 10 });
+    assert.deepEqual(readLines(paths, log), [long, "y"]);
+  }));
+
+Deno.test("appendLine() does not wait for ever for a rotation that hangs", () =>
+  withRoot(({ paths }) => {
+    using _stopped = tryLock(paths.lock("exits.log.log"));
+    appendLine(paths, paths.exitsLog, "all the same");
+    assert.deepEqual(readLines(paths, paths.exitsLog), ["all the same"]);
+  }));
+
+Deno.test("appendLine() throws when the storage refuses", () =>
+  withRoot(({ paths }) => {
+    Deno.mkdirSync(paths.exitsLog);
+    assert.throws(() => appendLine(paths, paths.exitsLog, "x"));
+  }));
+
+Deno.test("appendLine() of many processes loses, tears and doubles no line while it rotates", () =>
+  withRoot(async ({ paths }) => {
+    const writers = ["ann", "bob", "cho", "dan"];
+    const each = 150;
+    await Promise.all(writers.map((name) => runJob("append", paths.root, name, String(each))));
+    const files = [...Deno.readDirSync(paths.logs)].filter((entry) => entry.isFile)
+      .map((entry) => entry.name).filter((name) => name.startsWith("lifecycle.log"));
+    assert(files.length > 5, `it rotated ${files.length - 1} times`);
+    // Oldest first: the higher its number, the older a file is.
+    files.sort((a, b) => Number(b.split(".")[2] ?? 0) - Number(a.split(".")[2] ?? 0));
+    const next = new Map(writers.map((name) => [name, 0]));
+    for (const file of files) {
+      for (const line of Deno.readTextFileSync(`${paths.logs}/${file}`).split("\n").slice(0, -1)) {
+        const fields = parseLine(line);
+        const name = fields.get("writer")!;
+        const n = next.get(name)!;
+        assert.equal(line, `writer=${name} n=${n} filler=${"x".repeat(n % 90)}`);
+        next.set(name, n + 1);
+      }
+    }
+    assert.deepEqual([...next.values()], writers.map(() => each));
+  }));
+
+Deno.test("readLines() gives nothing for a log that is not there", () =>
+  withRoot(({ paths }) => {
+    assert.deepEqual(readLines(paths, paths.exitsLog), []);
+  }));
+
+Deno.test("readLines() reads rotated files first, and a cut line as it is", () =>
+  withRoot(({ paths }) => {
+    const log = paths.exitsLog;
+    Deno.writeTextFileSync(`${log}.5`, "a\nb\n");
+    Deno.writeTextFileSync(`${log}.1`, "c\n");
+    Deno.writeTextFileSync(log, "d\n\ne");
+    assert.deepEqual(readLines(paths, log), ["a", "b", "c", "d", "e"]);
+  }));
