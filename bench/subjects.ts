@@ -119,6 +119,11 @@ interface Kill {
 
 function killNow(pid: number): Kill {
   const origin = wallOrigin();
+  // The origin is found as a millisecond begins. Others' stamps are whole ones:
+  // kills that all fell on the same fraction would all be off by the same amount.
+  const fraction = Math.random();
+  const from = performance.now();
+  while (performance.now() - from < fraction);
   const at = performance.now();
   Deno.kill(pid, "SIGKILL");
   return {

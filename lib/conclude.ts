@@ -8,8 +8,8 @@ import { readClaim } from "./claims.ts";
 import { type Context, messageOf, note, warnOnce } from "./context.ts";
 import {
   type Death,
+  deathsSince,
   isInLog,
-  listDeaths,
   observedFields,
   snapshotPath,
   updateDeath,
@@ -134,7 +134,7 @@ export function factsOf(ctx: Context, death: Death): DeathFacts {
 /** Deaths that nobody watched are all found at the same moment: that says nothing. */
 function peersLost(ctx: Context, death: Death): number {
   if (death.cause === "unobserved") return 0;
-  return listDeaths(ctx).filter((other) =>
+  return deathsSince(ctx, death.observedAt - PEERS_MS).filter((other) =>
     other.id !== death.id && other.cause !== "unobserved" &&
     Math.abs(other.observedAt - death.observedAt) <= PEERS_MS
   ).length;

@@ -161,6 +161,30 @@ export function listDeaths(ctx: Context): Death[] {
 }
 
 /**
+ * The entries that were written since a moment: the others are not even read,
+ * so that a long journal costs a tick next to nothing.
+ *
+ * @param ctx The root.
+ * @param since Epoch milliseconds.
+ * @returns The entries, oldest first.
+ */
+export function deathsSince(ctx: Context, since: number): Death[] {
+  return listJson(ctx.paths.deaths)
+    .filter((id) => writtenAt(ctx.paths.death(id)) >= since)
+    .map((id) => readDeath(ctx, id))
+    .filter((death) => death !== undefined)
+    .sort((a, b) => a.observedAt - b.observedAt);
+}
+
+function writtenAt(path: string): number {
+  try {
+    return Deno.statSync(path).mtime?.getTime() ?? Infinity;
+  } catch {
+    return -Infinity;
+  }
+}
+
+/**
  * Opens an entry, unless there is one for this death.
  *
  * @param ctx The root.

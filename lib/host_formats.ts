@@ -85,7 +85,7 @@ function isStopped(stat: string): boolean {
   return /^[Tt]/.test(stat);
 }
 
-const INCARNATION = /^\s*(\d{1,10})\s+(\d{1,10}|-)\s+(\S+)\s+(\S.*)$/;
+const INCARNATION = /^ {0,32}(\d{1,10}) {1,32}(\d{1,10}|-) {1,32}(\S{1,16}) {1,32}(\S.{0,60})$/;
 
 /**
  * Reads `LC_ALL=C ps -ww -o pid=,ppid=,stat=,lstart= -p …` of Linux and macOS.

@@ -11,7 +11,8 @@ export type LogField = readonly [
 ];
 
 const NOT_IN_KEY = /[^\w.-]/gu;
-const KEY = /^[\w.-]+$/;
+/** Bounded, for a regular expression cannot take millions of characters in one bite. */
+const KEY = /^[\w.-]{1,4096}$/;
 const NEEDS_QUOTES = /[\s"=\\\p{Cc}\p{Cs}]/u;
 // U+2028 and U+2029 end a line for many readers, a lone surrogate is no text at all.
 const NEEDS_ESCAPE = /["\\\p{Cc}\p{Cs}\u2028\u2029]/gu;

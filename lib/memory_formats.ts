@@ -64,7 +64,7 @@ export function parseVmStat(text: string): VmStat {
   const counters = new Map<string, number | undefined>();
   for (
     const [, name = "", value] of text.matchAll(
-      /^"?([A-Z][^":\n]*)"?:[ \t]+(\d+)\.?\s*$/gm,
+      /^"?([A-Z][^":\n]{0,63})"?:[ \t]{1,64}(\d{1,20})\.?\r?$/gm,
     )
   ) {
     counters.set(name, whole(value));
@@ -178,7 +178,7 @@ export function parseMeminfo(text: string): Map<string, number> {
   const sizes = new Map<string, number>();
   for (
     const [, name = "", value] of text.matchAll(
-      /^([\w()]+):[ \t]+(\d+) kB[ \t\r]*$/gm,
+      /^([\w()]{1,64}):[ \t]{1,64}(\d{1,20}) kB\r?$/gm,
     )
   ) {
     const bytes = times(whole(value), 1024);
@@ -210,7 +210,7 @@ export function parseVmstatCounter(
   for (const line of text.split("\n")) {
     if (!line.startsWith(`${name} `)) continue;
     const digits = line.slice(name.length + 1).trim();
-    return /^\d+$/.test(digits) ? whole(digits) : undefined;
+    return /^\d{1,20}$/.test(digits) ? whole(digits) : undefined;
   }
   return undefined;
 }

@@ -33,7 +33,8 @@ export interface PsRow {
 }
 
 const MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec";
-const LSTART = /^[A-Z][a-z]{2} +([A-Z][a-z]{2}) +(\d{1,2}) +(\d\d):(\d\d):(\d\d) +(\d{4})\s*$/;
+const LSTART =
+  /^[A-Z][a-z]{2} {1,4}([A-Z][a-z]{2}) {1,4}(\d{1,2}) {1,4}(\d\d):(\d\d):(\d\d) {1,4}(\d{4}) {0,32}$/;
 
 /**
  * Reads the `lstart` of `ps` in the C locale.
@@ -87,7 +88,7 @@ export function parseLstart(text: string): number | undefined {
  * ```
  */
 export function parseEtime(text: string): number | undefined {
-  const match = /^\s*(?:(?:(\d{1,7})-)?(\d{1,3}):)?(\d{1,2}):(\d{2})\s*$/.exec(
+  const match = /^ {0,32}(?:(?:(\d{1,7})-)?(\d{1,3}):)?(\d{1,2}):(\d{2}) {0,32}$/.exec(
     text,
   );
   if (match === null) return undefined;
@@ -100,13 +101,18 @@ export function parseEtime(text: string): number | undefined {
   return ((days * 24 + hours) * 60 + minutes) * 60 + seconds;
 }
 
+// Every gap is bounded, for a regular expression cannot take millions of
+// characters in one bite.
 const HEADER = new RegExp(
-  "^( *PID +PPID +PGID +UID +RSS +VSZ +ELAPSED +STARTED +STAT +)(TTY?) +(UCOMM|COMM|COMMAND) +(?:COMMAND|CMD|ARGS) *$",
+  "^( *PID +PPID +PGID +UID +RSS +VSZ +ELAPSED +STARTED +STAT +)(TTY?) +(UCOMM|COMM|COMMAND) +(?:COMMAND|CMD|ARGS) *$"
+    .replace(/ ([*+])/g, (_, many) => many === "+" ? " {1,32}" : " {0,32}"),
   "m",
 );
+const NUMBER = "(-?\\d{1,15}) {1,32}";
+const WORD = "(\\S{1,64})";
+const TIME = "(-|\\S{3} {1,4}\\S{3} {1,4}\\d{1,2} {1,4}[\\d:]{8} {1,4}\\d{4})";
 const ROW = new RegExp(
-  "^\\s*(\\d{1,10})\\s+(\\d{1,10})\\s+(\\d{1,10})\\s+(-?\\d{1,10})\\s+(\\d{1,15})\\s+(\\d{1,15})\\s+(\\S+)" +
-    "\\s+(-|\\S+ +\\S+ +\\S+ +[\\d:]{8} +\\d{4})\\s+(\\S+)\\s+(\\S+)",
+  `^ {0,32}${NUMBER.repeat(6)}${WORD} {1,32}${TIME} {1,32}${WORD} {1,32}${WORD}`,
 );
 
 /** Where the header says the last columns are. */

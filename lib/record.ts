@@ -21,7 +21,6 @@ import {
   deathId,
   exitRecord,
   isInLog,
-  listDeaths,
   type Observation,
   observedFields,
   openDeath,
@@ -34,6 +33,7 @@ import { removeIfThere } from "./store.ts";
 
 /** How long a death that cannot be written is held in memory, in milliseconds. */
 const HOLD_MS = 24 * 3600 * 1000;
+const LOCK_ENDING = ".death";
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 30_000;
 
@@ -74,7 +74,7 @@ export function recordDeath(
       // A witness that died has left it open, or it is finished.
       const left = readDeath(ctx, id);
       if (left === undefined || left.step === "closed") {
-        dropLock(ctx, id, lock);
+        dropLock(ctx, id, lock, left !== undefined);
         return undefined;
       }
       return proceed(ctx, left, lock, false);
@@ -94,15 +94,17 @@ export function recordDeath(
  * @returns Its path.
  */
 export function deathLock(ctx: Context, id: string): string {
-  return ctx.paths.lock(`${id}.death`);
+  return ctx.paths.lock(id + LOCK_ENDING);
 }
 
 /**
- * Lets go of an entry that is closed. Its lock file goes too: whoever opened
- * it before, or makes a new one, reads a closed entry under it and leaves.
+ * Lets go of an entry. Once it is closed its lock file goes too: whoever opened
+ * that before, or makes a new one, reads a closed entry under it and leaves.
+ * Of an entry that is open, or not made yet, the file has to stay, or two could
+ * hold "the" lock at once.
  */
-function dropLock(ctx: Context, id: string, lock: Lock): void {
-  removeIfThere(deathLock(ctx, id));
+function dropLock(ctx: Context, id: string, lock: Lock, closed: boolean): void {
+  if (closed) removeIfThere(deathLock(ctx, id));
   lock.release();
 }
 
@@ -119,12 +121,17 @@ function proceed(ctx: Context, death: Death, lock: Lock, first: boolean): Record
   }
   return {
     death: recorded,
-    closed: conclude(ctx, recorded, !first).finally(() => dropLock(ctx, death.id, lock)),
+    closed: conclude(ctx, recorded, !first).then((concluded) => {
+      dropLock(ctx, death.id, lock, concluded.step === "closed");
+      return concluded;
+    }),
   };
 }
 
 /**
- * Finishes the entries that a dead witness has left open.
+ * Finishes the entries that a dead witness has left open. They are known by
+ * their lock files, which go when an entry is closed: the journal itself, which
+ * only grows, is not read.
  *
  * @param ctx The root.
  * @param identity Only those of this session; all unless told.
@@ -132,27 +139,39 @@ function proceed(ctx: Context, death: Death, lock: Lock, first: boolean): Record
  */
 export function finishOpenDeaths(ctx: Context, identity?: string): Recorded[] {
   const taken: Recorded[] = [];
-  for (const { id, step, identity: whose } of listDeaths(ctx)) {
-    if (step === "closed" || (identity !== undefined && whose !== identity)) continue;
+  for (const id of openDeaths(ctx)) {
     try {
-      const lock = tryLock(deathLock(ctx, id));
-      if (lock === undefined) continue;
-      const death = readDeath(ctx, id);
-      if (death === undefined || death.step === "closed") {
-        dropLock(ctx, id, lock);
-        continue;
-      }
-      try {
-        taken.push(proceed(ctx, death, lock, false));
-      } catch (error) {
-        lock.release();
-        throw error;
-      }
+      const one = finishDeath(ctx, id, identity);
+      if (one !== undefined) taken.push(one);
     } catch (error) {
       warnOnce(`cannot finish the entry of ${id}: ${messageOf(error)}`);
     }
   }
   return taken;
+}
+
+function openDeaths(ctx: Context): string[] {
+  return [...Deno.readDirSync(ctx.paths.locks)]
+    .filter(({ name }) => name.endsWith(LOCK_ENDING))
+    .map(({ name }) => name.slice(0, -LOCK_ENDING.length))
+    .sort();
+}
+
+function finishDeath(ctx: Context, id: string, identity?: string): Recorded | undefined {
+  const lock = tryLock(deathLock(ctx, id));
+  if (lock === undefined) return undefined;
+  try {
+    const death = readDeath(ctx, id);
+    const open = death !== undefined && death.step !== "closed";
+    if (open && (identity === undefined || death.identity === identity)) {
+      return proceed(ctx, death, lock, false);
+    }
+    dropLock(ctx, id, lock, death?.step === "closed");
+    return undefined;
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
 }
 
 /**

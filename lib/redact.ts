@@ -44,7 +44,7 @@ export function redact(text: string): string {
   return redactNamed(result);
 }
 
-const USER_INFO = /:\/\/([^\s/?#"'<>`]*)@/g;
+const USER_INFO = /:\/\/([^\s/?#"'<>`]{0,4096})@/g;
 /** A password that holds a `/`, a `?` or a `#` which should have been encoded. */
 const BAD_USER_INFO =
   /:\/\/([^\s/?#"'<>`@:[\]]{0,256}):(?!\d{0,5}[/?#]|\[redacted\]@)[^\s"'<>`]{1,256}@/g;
@@ -63,13 +63,13 @@ function redactUrls(text: string): string {
   }).replace(BAD_USER_INFO, `://$1:${REDACTED}@`);
 }
 
-const VALUE = `("[^"\\n]*"?|'[^'\\n]*'?|[^\\s"'\\0]+)`;
+const VALUE = `("[^"\\n]{0,65536}"?|'[^'\\n]{0,65536}'?|[^\\s"'\\0]{1,65536})`;
 /** `curl -u name:password`, also as a list of strings. */
 const USER_OPTION = new RegExp(
-  `(?<=^|[\\s"'\\0])(-u|-U|--user|--proxy-user)([ \\t=\\0]+|["'],?\\s*(?=["']))${VALUE}`,
+  `(?<=^|[\\s"'\\0])(-u|-U|--user|--proxy-user)([ \\t=\\0]{1,64}|["'],?\\s{0,64}(?=["']))${VALUE}`,
   "gm",
 );
-const NETRC = /(\blogin[ \t]+[^\s]{1,256}[ \t]+password[ \t]+)[^\s]+/g;
+const NETRC = /(\blogin[ \t]{1,64}\S{1,256}[ \t]{1,64}password[ \t]{1,64})\S{1,65536}/g;
 const DATABASE = /\b(?:mysql|mariadb)/;
 const LOGIN = /\b(?:sshpass|redis-cli|(?:docker|podman|oc|az) login)\b/;
 
@@ -87,7 +87,7 @@ function redactOptions(text: string): string {
   if (!DATABASE.test(result) && !LOGIN.test(result)) return result;
   return result.split("\n").map((line) => {
     const hidden = hideOption(line, DATABASE, new RegExp(`(\\s-p)${VALUE}`, "g"));
-    return hideOption(hidden, LOGIN, new RegExp(`(\\s-[ap][ \\t]*)${VALUE}`, "g"));
+    return hideOption(hidden, LOGIN, new RegExp(`(\\s-[ap][ \\t]{0,64})${VALUE}`, "g"));
   }).join("\n");
 }
 

@@ -126,6 +126,6 @@ export function isHarmless(kind: NameKind, value: string): boolean {
     case "count":
       return /^[\d.,_]{1,12}[kKmM]?[,;]?$/.test(value);
     case "signal":
-      return /^(?:\d{1,2}|SIG[A-Z]+\d{0,2})[,;]?$/.test(value);
+      return /^(?:\d{1,2}|SIG[A-Z]{1,12}\d{0,2})[,;]?$/.test(value);
   }
 }

@@ -182,10 +182,13 @@ function endOfWords(text: string, found: Found): number {
   const { name, from, lineEnd } = found;
   let to = endOfWord(text, from);
   if (/cookie/i.test(name)) {
-    while (text[to - 1] === ";" && nextWord(text, to) < lineEnd) {
-      to = endOfWord(text, nextWord(text, to));
+    for (let next = nextWord(text, to); text[to - 1] === ";" && next < lineEnd;) {
+      to = endOfWord(text, next);
+      // A control character is no word: go no further, or go on for ever.
+      if (to === next) break;
+      next = nextWord(text, to);
     }
-    return Math.min(to, Math.max(lineEnd, from));
+    return to;
   }
   const word = text.slice(from, Math.min(to, from + 40));
   const header = /authorization$/i.test(name);

@@ -56,30 +56,32 @@ export function redactKeyBlocks(text: string): string {
 // the search stays linear.
 const PREFIXED = new RegExp(
   "(?<![A-Za-z0-9])(?:" + [
-    "sk-(?=[\\w-]{0,60}\\d)[\\w-]{8,}",
-    "[spr]k_(?:live|test)_\\w{8,}",
-    "gh[a-z]_\\w{8,}",
-    "github_pat_\\w{8,}",
-    "gl[a-z]{2,6}-[\\w-]{16,}",
-    "xox[a-z](?:\\.xox[a-z])?-[\\w-]{8,}",
-    "xapp-[\\w-]{8,}",
-    "(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}",
-    "AIza[\\w-]{16,}",
-    "ya29\\.[\\w-]{8,}",
-    "npm_[A-Za-z0-9]{16,}(?!\\w)",
-    "hf_[A-Za-z0-9]{16,}",
-    "pypi-[\\w-]{16,}",
-    "do[opr]_v1_\\w{16,}",
-    "dckr_pat_[\\w-]{8,}",
-    "hv[sbr]\\.[\\w-]{16,}",
-    "SG\\.[\\w-]{16,}(?:\\.[\\w-]+)?",
-    "(?:gsk|whsec|shpat|lin_api|xai|r8)[_-](?=[\\w-]{0,60}\\d)[\\w-]{16,}",
-    "AGE-SECRET-KEY-\\w{8,}",
-    "eyJ[\\w-]{12,}(?:\\.[\\w-]+){0,4}",
+    "sk-(?=[\\w-]{0,60}\\d)[\\w-]{8,65536}",
+    "[spr]k_(?:live|test)_\\w{8,65536}",
+    "gh[a-z]_\\w{8,65536}",
+    "github_pat_\\w{8,65536}",
+    "gl[a-z]{2,6}-[\\w-]{16,65536}",
+    "xox[a-z](?:\\.xox[a-z])?-[\\w-]{8,65536}",
+    "xapp-[\\w-]{8,65536}",
+    "(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,65536}",
+    "AIza[\\w-]{16,65536}",
+    "ya29\\.[\\w-]{8,65536}",
+    "npm_[A-Za-z0-9]{16,65536}(?!\\w)",
+    "hf_[A-Za-z0-9]{16,65536}",
+    "pypi-[\\w-]{16,65536}",
+    "do[opr]_v1_\\w{16,65536}",
+    "dckr_pat_[\\w-]{8,65536}",
+    "hv[sbr]\\.[\\w-]{16,65536}",
+    "SG\\.[\\w-]{16,65536}(?:\\.[\\w-]{1,65536})?",
+    "(?:gsk|whsec|shpat|lin_api|xai|r8)[_-](?=[\\w-]{0,60}\\d)[\\w-]{16,65536}",
+    "AGE-SECRET-KEY-\\w{8,65536}",
+    "eyJ[\\w-]{12,65536}(?:\\.[\\w-]{1,65536}){0,4}",
   ].join("|") + ")",
   "g",
 );
-const RUN = /[\w+/-]{20,}={0,2}/g;
+const RUN = /[\w+/-]{20,65536}={0,2}/g;
+/** Longer than any token: data. Nor can a regular expression take much more in one bite. */
+const GIANT = 65_536;
 const UUID =
   /(?<![0-9A-Fa-f])([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})(?![0-9A-Fa-f])/;
 const SEPARATORS = /([/_+=-]+)/;
@@ -108,7 +110,24 @@ const CHUNKS = /[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+/g;
  * ```
  */
 export function redactTokens(text: string): string {
-  return text.replace(PREFIXED, REDACTED).replace(RUN, redactRun);
+  return redactGiants(text).replace(PREFIXED, REDACTED).replace(RUN, redactRun);
+}
+
+function redactGiants(text: string): string {
+  const giants = /(?<![\w+/-])[\w+/-]{65536}/g;
+  const rest = /[\w+/-]{0,65536}/y;
+  let result = "";
+  let copied = 0;
+  for (let match = giants.exec(text); match !== null; match = giants.exec(text)) {
+    result += text.slice(copied, match.index) + REDACTED;
+    let bite = GIANT;
+    for (copied = giants.lastIndex; bite === GIANT; copied += bite) {
+      rest.lastIndex = copied;
+      bite = rest.exec(text)![0].length;
+    }
+    giants.lastIndex = copied;
+  }
+  return result + text.slice(copied);
 }
 
 function redactRun(run: string): string {

@@ -19,16 +19,16 @@ interface Edit {
 // divides arguments in /proc.
 const BLANKS = "(?:[ \\t\\0]|\\x1b\\[[\\d;]{0,20}m)";
 const SEPARATOR = new RegExp(
-  `${BLANKS}*(?:=>|:=|==?|:(?!:|//)|%3[AD])${BLANKS}*`,
+  `${BLANKS}{0,64}(?:=>|:=|==?|:(?!:|//)|%3[AD])${BLANKS}{0,64}`,
   "iy",
 );
-const GAP = new RegExp(`${BLANKS}+`, "y");
-const GAP_BEFORE_QUOTE = new RegExp(`${BLANKS}+(?=["'])`, "y");
+const GAP = new RegExp(`${BLANKS}{1,64}`, "y");
+const GAP_BEFORE_QUOTE = new RegExp(`${BLANKS}{1,64}(?=["'])`, "y");
 const QUOTE = /(\\{0,15})(["'`])/y;
-const QUOTED_SEPARATOR = /\s*(?::(?!:)|=>|==?)\s*/y;
-const NEXT_QUOTED = /\s*(?:,\s*)?(?=\\{0,15}["'`])/y;
+const QUOTED_SEPARATOR = /\s{0,64}(?::(?!:)|=>|==?)\s{0,256}/y;
+const NEXT_QUOTED = /\s{0,256}(?:,\s{0,256})?(?=\\{0,15}["'`])/y;
 const LEAD = /^[\s>|*#-]*(?:export )?$/;
-const BLOCK_SCALAR = /[|>][+-]?\d?[ \t]*\r?\n/y;
+const BLOCK_SCALAR = /[|>][+-]?\d?[ \t]{0,64}\r?\n/y;
 const TALK =
   /^(?:tokens?|of|auth\w*|schemes?|is|was|are|realm\S*|headers?|formats?|types?|and|or|in|for|to|with|on|from|the|a)$/i;
 
@@ -48,7 +48,7 @@ const TALK =
  */
 export function redactNamed(text: string): string {
   // A whole name or nothing: without the look behind, a long word is quadratic.
-  const names = /(?<![\w-])[\w-]+/g;
+  const names = /(?<![\w-])[\w-]{1,4096}/g;
   const lines = new Lines(text);
   let result = "";
   let copied = 0;
@@ -74,6 +74,11 @@ class Lines {
       const newline = this.text.indexOf("\n", this.start);
       this.end = newline < 0 ? this.text.length : newline;
     }
+  }
+
+  /** Where the line ends, be it in CR LF. */
+  endOfText(): number {
+    return this.text[this.end - 1] === "\r" ? this.end - 1 : this.end;
   }
 }
 
@@ -102,7 +107,7 @@ function editFor(
   const from = at + separator.length;
   lines.moveTo(from);
   const quoted = quote !== undefined;
-  const found = { name, index, from, separator, quoted, leads, lineEnd: lines.end };
+  const found = { name, index, from, separator, quoted, leads, lineEnd: lines.endOfText() };
   const edit = editForValue(text, found);
   if (edit === undefined || edit.from >= edit.to) return undefined;
   const value = text.slice(edit.from, edit.to);
@@ -143,7 +148,7 @@ function editForScheme(
   const gap = matchAt(GAP, text, end);
   if (gap === undefined) return undefined;
   const from = end + gap[0].length;
-  const value = matchAt(/[^\s"'`,;()<>]+/y, text, from)?.[0] ?? "";
+  const value = matchAt(/[^\s"'`,;()<>]{1,65536}/y, text, from)?.[0] ?? "";
   const plausible = /^bearer$/i.test(name)
     ? value !== "" && !TALK.test(value.slice(0, 32).replace(/[.:!?]+$/, ""))
     : /^[\w+/-]{6,}={0,2}$/.test(value) && /\d|[a-z][A-Z]|=$/.test(value);
@@ -158,7 +163,7 @@ function editForValue(text: string, found: Found): Edit | undefined {
   if (colon && found.leads && matchAt(BLOCK_SCALAR, text, from)) {
     return { from, to: endOfBlock(text, found), text: REDACTED };
   }
-  if (matchAt(/\[\s*\\{0,15}["']/y, text, from)) return editList(text, from);
+  if (matchAt(/\[\s{0,256}\\{0,15}["']/y, text, from)) return editList(text, from);
   // What is in an object has names of its own.
   if (colon && matchAt(/\{(?:\s|[\\"'}]|\w{1,64}:)/y, text, from)) return undefined;
   const to = endOfBare(text, found);
@@ -189,7 +194,7 @@ function editList(text: string, from: number): Edit {
   let to = from + 1;
   let result = "[";
   for (;;) {
-    const gap = matchAt(/[\s,]*/y, text, to)![0];
+    const gap = matchAt(/[\s,]{0,256}/y, text, to)![0];
     const quote = matchAt(QUOTE, text, to + gap.length);
     if (quote === undefined) break;
     const start = to + gap.length + quote[0].length;

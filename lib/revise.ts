@@ -7,7 +7,7 @@
 
 import { collectContext, withVerdict } from "./conclude.ts";
 import { type Context, messageOf, warnOnce } from "./context.ts";
-import { type Death, listDeaths, readDeath, updateDeath, verdictRecord } from "./deaths.ts";
+import { type Death, deathsSince, readDeath, updateDeath, verdictRecord } from "./deaths.ts";
 import { type Finding, LATE_REPORT } from "./evidence.ts";
 import { collectEvidence } from "./evidence/collect.ts";
 import type { Collector } from "./evidence/context.ts";
@@ -35,7 +35,7 @@ const RANK: Readonly<Record<Confidence, number>> = { possible: 1, likely: 2, cer
 export async function reviseDeaths(ctx: Context): Promise<void> {
   const collectors = LATE[ctx.host.platform];
   if (collectors === undefined) return;
-  for (const death of listDeaths(ctx)) {
+  for (const death of deathsSince(ctx, ctx.host.now() - LATE_REPORT * 1000)) {
     const age = ctx.host.now() - death.observedAt;
     if (death.step !== "closed" || death.confidence === "certain") continue;
     if (death.findings === undefined || age < 0 || age > LATE_REPORT * 1000) continue;

@@ -116,9 +116,10 @@ function check(value: unknown): SessionRecord {
     }
   }
   if (record.spec !== undefined) {
-    const { argv, cwd, env, policy } = record.spec;
+    const { argv, cwd, env, size, policy } = record.spec;
     const whole = Array.isArray(argv) && argv.length > 0 && typeof cwd === "string" &&
-      typeof env === "object" && typeof policy?.restart === "string";
+      typeof env === "object" && env !== null && typeof size === "string" &&
+      typeof policy?.restart === "string";
     if (!whole) throw new TypeError("the spec is not whole");
   }
   return record;

@@ -169,6 +169,11 @@ function findOrRecord(
     ...(bootChanged ? { bootChanged } : {}),
     ...armedOf(ctx, identity, server),
   });
+  if (recorded === undefined && readDeath(ctx, id) === undefined) {
+    // Another witness has the entry's lock and has not made the entry. It may
+    // die before it does: the session must not be put to rest on its word.
+    throw new IapeerError(`another witness is about to record ${id}; looking again later`);
+  }
   return { death: id, recorded };
 }
 

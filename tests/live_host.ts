@@ -157,9 +157,15 @@ export async function stateOf(pid: number): Promise<string | undefined> {
   return (await ps("-ww", "-p", String(pid)))[0]?.stat[0];
 }
 
-/** Waits until a process is not even a zombie. */
+/** Tells whether a process runs. Init may take seconds to reap an orphan: a zombie does not. */
+export async function isRunning(pid: number): Promise<boolean> {
+  const state = await stateOf(pid);
+  return state !== undefined && state !== "Z";
+}
+
+/** Waits until a process does not run any more. */
 export async function untilGone(pid: number, what: string): Promise<void> {
-  await until(`${what} ${pid} is gone`, async () => await stateOf(pid) === undefined);
+  await until(`${what} ${pid} is gone`, async () => !await isRunning(pid));
 }
 
 /** Every process whose command line or environment names `mark`. Zombies have neither. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { assertRecorded, Live, type Session } from "./live.ts";
-import { sendSignal, stateOf } from "./live_host.ts";
+import { sendSignal, stateOf, untilGone } from "./live_host.ts";
 
 for (const signal of ["SIGKILL", "SIGSEGV", "SIGABRT"] as const) {
   Deno.test(`own mode records a server's death by ${signal} once, with the signal`, async () => {
@@ -68,10 +68,7 @@ Deno.test("a server that its canary cannot reap counts as dead, and is recorded 
   assert.equal(record?.["witness"], "supervise");
   assert.equal(record?.["cause"], "unobserved");
   sendSignal(session.canaryPid, "SIGCONT");
-  await live.until(
-    "the canary has left",
-    async () => await stateOf(session.canaryPid) === undefined,
-  );
+  await untilGone(session.canaryPid, "the canary");
   assert.equal(live.records("server-exit").length, 1);
   assert.equal(live.snapshots(session.serverPid).length, 1);
 });
@@ -81,9 +78,8 @@ Deno.test("server and canary killed together are recorded by the next tick", asy
   const session = await live.launch("claude-bob");
   sendSignal(session.canaryPid, "SIGKILL");
   sendSignal(session.serverPid, "SIGKILL");
-  await live.until("both are gone", async () =>
-    await stateOf(session.serverPid) === undefined &&
-    await stateOf(session.canaryPid) === undefined);
+  await untilGone(session.serverPid, "the server");
+  await untilGone(session.canaryPid, "the canary");
   assert.equal((await live.tickOf("claude-bob")).outcome, "reaped-gone");
   await assertRecorded(live, session, { cause: "unobserved", witness: "supervise" });
   const { last_seen, ts } = live.records("server-exit")[0]!;

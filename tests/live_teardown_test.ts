@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { assertRecorded, assertSilent, Live, SLEEP } from "./live.ts";
-import { sendSignal, stateOf } from "./live_host.ts";
+import { sendSignal } from "./live_host.ts";
 
 Deno.test("stop is silent, removes the socket, and stays stopped over a tick", async () => {
   await using live = await Live.open();
@@ -166,19 +166,13 @@ Deno.test("a session that ends by itself is silent in attach mode too", async ()
   await assertSilent(live, session);
 });
 
+/** Each character that a shell, tmux's parser, its formats or strftime might take for its own. */
 const NASTY_ROOTS = [
-  "two words",
-  "it's",
-  'say "so"',
-  "$HOME",
-  "#{pid}",
-  "#[fg=red]",
-  "##[x",
-  "#(date)",
-  "%s%H",
-  "b\\n",
-  "a;b",
-  "~`!&|<>*?",
+  `it's "two words"`,
+  "$HOME$(id)`id`",
+  "#{pid}##{pid}%s%H",
+  "##[x#[fg=red]#(date)",
+  "a;b\\n~!&|<>*?;",
   "ünï 日本",
   "-x",
 ];
@@ -200,7 +194,6 @@ for (const name of NASTY_ROOTS) {
     const again = await live.launch("claude-bob");
     sendSignal(again.serverPid, "SIGKILL");
     await assertRecorded(live, again, { signal: "SIGKILL" });
-    assert.equal(await stateOf(session.serverPid), undefined);
     assert.deepEqual(
       [...Deno.readDirSync(live.base)].map((entry) => entry.name).sort(),
       [

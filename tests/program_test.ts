@@ -35,7 +35,7 @@ Deno.test("checkProgram() finds programs as execvp would", () =>
 
 Deno.test("checkProgram() names what is missing, and the remedy", () =>
   inTempDir(async (dir) => {
-    Deno.mkdirSync(`${dir}/bin/dir`, { recursive: true });
+    Deno.mkdirSync(`${dir}/bin/folder`, { recursive: true });
     program(`${dir}/bin/plain`, 0o644);
     const bad: [Spec, string][] = [
       [spec(dir, []), "Cannot launch an empty command: give one after --"],
@@ -77,8 +77,8 @@ Deno.test("checkProgram() names what is missing, and the remedy", () =>
         'Cannot launch "plain": no such program on PATH; install it or give its whole path',
       ],
       [
-        spec(dir, ["dir"]),
-        'Cannot launch "dir": no such program on PATH; install it or give its whole path',
+        spec(dir, ["folder"]),
+        'Cannot launch "folder": no such program on PATH; install it or give its whole path',
       ],
       [
         spec(dir, ["sh"], { env: { PATH: "/nowhere" } }),
