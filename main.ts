@@ -54,7 +54,7 @@ async function main(args: readonly string[]): Promise<number> {
       stderr: { write: (text) => writeQuietly(Deno.stderr, text) },
       env: {},
       // Whoever runs the command sets only what is not set.
-      exitCode: undefined,
+      exitCode: null,
     },
     rest,
     colour: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR"),

@@ -12,7 +12,7 @@ import { UsageError } from "../lib/errors.ts";
 
 /** The process as commands see it. */
 export interface App extends CommandContext {
-  readonly process: StricliProcess & { exitCode: number | undefined };
+  readonly process: StricliProcess & { exitCode: number | null };
   /** What stood after a bare `--`, byte for byte. */
   readonly rest: readonly string[] | undefined;
   /** Whether stdout is a terminal that wants colour. */

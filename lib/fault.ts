@@ -1,0 +1,78 @@
+/**
+ * Places between two effects at which a test can have this program killed, to
+ * prove that whoever comes next sets right what it left half done.
+ *
+ * In normal use {@linkcode faultPoint} compares one variable with `undefined`
+ * and returns. It does more only in a run from source (never in the compiled
+ * binary) whose environment holds `IAPEER_TEST_FAULT`, which only
+ * `deno task chaos` and the tests set:
+ *
+ * ```text
+ * IAPEER_TEST_FAULT="<command> <point> <n> <file>"
+ * ```
+ *
+ * The process whose command (`launch`, `canary`, `supervise`, …) it names
+ * SIGKILLs itself when it comes to the point for the n-th time, after it has
+ * appended a line to the file. Any other command hands it on to the first
+ * canary that it starts. The variable is taken out of the environment before
+ * anything can be started, so no session and no tool ever sees it.
+ *
+ * @module
+ */
+
+import { runOnTerminal } from "./process.ts";
+
+const VARIABLE = "IAPEER_TEST_FAULT";
+
+interface Fault {
+  readonly text: string;
+  readonly command: string;
+  readonly point: string;
+  readonly log: string;
+  /** How many times the point is still to be passed. */
+  left: number;
+}
+
+let fault = takeFault();
+
+function takeFault(): Fault | undefined {
+  const text = Deno.build.standalone ? undefined : Deno.env.get(VARIABLE);
+  if (text === undefined) return undefined;
+  Deno.env.delete(VARIABLE);
+  const [, command, point, count, log] = /^(\S+) (\S+) (\d+) (.+)$/s.exec(text) ?? [];
+  if (command === undefined || point === undefined || log === undefined) return undefined;
+  return { text, command, point, log, left: Number(count) };
+}
+
+/**
+ * The process dies here if a test wants it to.
+ *
+ * @param name Which point, for example `record:line-written`.
+ */
+export function faultPoint(name: string): void {
+  if (fault === undefined) return;
+  if (fault.point !== name || fault.command !== Deno.args[0] || --fault.left > 0) return;
+  Deno.writeTextFileSync(fault.log, `${name} ${Deno.pid}\n`, { append: true });
+  // Deno.kill would need the right to run anything. Nothing else of this
+  // process goes on while it waits for its end.
+  runOnTerminal("kill", ["-KILL", String(Deno.pid)]);
+}
+
+/**
+ * Starts a canary, with the fault that is meant for it, if there is one.
+ *
+ * @param start Starts it.
+ * @returns What `start` returns.
+ */
+export function passFaultOn<T>(start: () => T): T {
+  if (fault === undefined || fault.command !== "canary" || Deno.args[0] === "canary") {
+    return start();
+  }
+  Deno.env.set(VARIABLE, fault.text);
+  fault = undefined;
+  try {
+    return start();
+  } finally {
+    Deno.env.delete(VARIABLE);
+  }
+}
