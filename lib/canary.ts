@@ -8,7 +8,7 @@
 import { type Arming, lookAround } from "./arming.ts";
 import { covers, nowOf, readClaim, spendClaim, writeClaim } from "./claims.ts";
 import { type Context, messageOf, note } from "./context.ts";
-import { type Observation } from "./deaths.ts";
+import type { Observation } from "./deaths.ts";
 import { IapeerError, UnknownStateError } from "./errors.ts";
 import {
   type Incarnation,
@@ -17,10 +17,12 @@ import {
   sameIncarnation,
   sendSignal,
 } from "./host.ts";
+import { faultPoint, passFaultOn } from "./fault.ts";
 import { FlightRecorder } from "./flight.ts";
 import { isLocked, type Lock, waitLock } from "./locks.ts";
 import { spawnChild } from "./process.ts";
 import { recordDeathSurely, type Recorded } from "./record.ts";
+import { rehearse } from "./rehearsal.ts";
 import { selfCommand } from "./self.ts";
 import { readSession } from "./sessions.ts";
 import { Server } from "./tmux.ts";
@@ -117,8 +119,10 @@ export async function ensureCanary(ctx: Context, identity: string): Promise<Ensu
     using lock = await waitLock(ctx.paths.lock(`${identity}.arm`), ARM_MS);
     if (lock === undefined) throw new Error("another process has been arming it for too long");
     if (isWatched(ctx, identity, server)) return "already";
+    faultPoint("ensure:locked");
     if (await livenessOf(ctx.host, server) === "gone") return "skipped";
     const armed = await spawnCanary(ctx, identity);
+    faultPoint("ensure:armed");
     note(ctx, "canary-armed", [
       ["identity", identity],
       ["server_pid", server.pid],
@@ -143,8 +147,11 @@ function isWatched(ctx: Context, identity: string, server: Incarnation): boolean
 async function spawnCanary(ctx: Context, identity: string): Promise<number> {
   const { sock } = readSession(ctx, identity)!;
   const { program, args } = selfCommand(ctx, ["canary", "--identity", identity, "--sock", sock]);
-  const canary = spawnChild(program, args, { stdout: true, cwd: ctx.paths.root });
+  const canary = passFaultOn(() =>
+    spawnChild(program, args, { stdout: true, cwd: ctx.paths.root })
+  );
   canary.unref();
+  faultPoint("ensure:spawned");
   const line = await firstLine(canary.stdout!, ARM_MS);
   if (line === undefined || !line.startsWith("ARMED ")) {
     canary.kill("SIGTERM");
@@ -232,7 +239,8 @@ export class Watch implements Disposable {
     this.#note = note;
     this.tell({});
     // After the server is watched: arming waits for nothing.
-    lookAround(ctx, note.server.pid).then((armed) => this.tell({ armed }), () => {});
+    lookAround(ctx, note.server.pid).then((armed) => this.tell({ armed }), () => {})
+      .then(() => rehearse(ctx, note));
   }
 
   /** Adds to what the lock says. */
@@ -255,6 +263,7 @@ export class Watch implements Disposable {
     };
   }
 
+  /** Ends the nudges and the flight recorder. */
   [Symbol.dispose](): void {
     this.#flight[Symbol.dispose]();
   }
@@ -280,11 +289,13 @@ export async function concludeWatch(
   release: () => void,
 ): Promise<Conclusion> {
   const { identity, server, mode, end, watch } = seen;
+  faultPoint("canary:server-ended");
   const moment = nowOf(ctx);
   const claim = readClaim(ctx, identity);
   if (claim !== undefined && covers(claim, server, moment)) {
     spendClaim(ctx, claim);
     release();
+    faultPoint("canary:claim-spent");
     return { claimed: true };
   }
   const observation: Observation = {
@@ -294,9 +305,9 @@ export async function concludeWatch(
     witness: "canary",
     mode,
     observedAt: moment.at,
-    ...watch?.observed(),
   };
-  const recorded = await recordDeathSurely(ctx, observation, release);
+  const more = () => watch?.observed() ?? {};
+  const recorded = await recordDeathSurely(ctx, observation, release, more);
   return { claimed: false, recorded };
 }
 
@@ -326,7 +337,9 @@ export async function attachCanary(ctx: Context, options: AttachOptions): Promis
   const { identity, sock } = options;
   const lock = await takeCanaryLock(ctx, identity);
   try {
+    faultPoint("attach:locked");
     await endLeftClient(ctx, identity);
+    faultPoint("attach:client-ended");
     const server = await findServer(ctx, identity, sock);
     const panePid = readSession(ctx, identity)?.panePid;
     using watch = new Watch(ctx, lock, {
@@ -336,7 +349,9 @@ export async function attachCanary(ctx: Context, options: AttachOptions): Promis
       server,
       ...(panePid === undefined ? {} : { panePid }),
     });
+    faultPoint("attach:watching");
     options.onArmed(server);
+    faultPoint("attach:armed");
     const end = await watchAsClient(ctx, identity, sock, server, {
       onClient(client) {
         options.onClient(() => client?.kill("SIGTERM"));

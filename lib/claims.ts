@@ -7,6 +7,7 @@
 
 import { DEFAULTS } from "./config.ts";
 import { type Context, note } from "./context.ts";
+import { faultPoint } from "./fault.ts";
 import { type Incarnation, sameIncarnation } from "./host.ts";
 import type { SessionExit } from "./sessions.ts";
 import { readJson, removeIfThere, writeJson } from "./store.ts";
@@ -62,7 +63,9 @@ export function writeClaim(
 ): void {
   const { host, paths } = ctx;
   const claim: Claim = { identity, who, why, at: host.now(), uptime: host.uptime(), server };
+  faultPoint("claim:before");
   writeJson(paths.claim(identity), claim);
+  faultPoint("claim:written");
 }
 
 /**
@@ -144,8 +147,10 @@ export function nowOf(ctx: Context): Moment {
  * @param claim The claim.
  */
 export function spendClaim(ctx: Context, claim: Claim): void {
+  faultPoint("claim:unspent");
   try {
     writeJson(ctx.paths.claim(claim.identity), { ...claim, spent: true });
+    faultPoint("claim:spent");
   } catch {
     // The claim itself is still there and still names this death.
   }
@@ -159,6 +164,7 @@ export function spendClaim(ctx: Context, claim: Claim): void {
  */
 export function voidClaim(ctx: Context, claim: Claim): void {
   removeIfThere(ctx.paths.claim(claim.identity));
+  faultPoint("claim:voided");
   note(ctx, "claim-expired", [
     ["identity", claim.identity],
     ["server_pid", claim.server.pid],

@@ -18,6 +18,7 @@ import {
 import type { DeathFacts, Finding } from "./evidence.ts";
 import { collectEvidence } from "./evidence/collect.ts";
 import { type CollectContext, denoFiles } from "./evidence/context.ts";
+import { faultPoint } from "./fault.ts";
 import { denoSnapshotHost, gatherSections, renderSnapshot, writeSnapshot } from "./forensics.ts";
 import { sameIncarnation } from "./host.ts";
 import { appendLine, readLines } from "./log.ts";
@@ -60,17 +61,22 @@ export async function conclude(ctx: Context, death: Death, recovering: boolean):
   const sections = gatherSections(host, subject);
   await attempt("reach a verdict on", async () => {
     if (current.verdict !== undefined) return current;
-    const memory = memoryOf(ctx, death.identity, death.server.pid)?.samples;
+    // Kept in the entry: a new server of this session takes their place elsewhere.
+    const { samples: memory, children } = memoryOf(ctx, death.identity, death.server.pid) ?? {};
     if (memory !== undefined) current = { ...current, memory };
+    if (children !== undefined) current = { ...current, children };
     const findings = await collectEvidence(collectContext(ctx, current));
     return withVerdict(ctx, current, findings);
   });
   await attempt("write the verdict on", () => {
+    faultPoint("conclude:evidence-gathered");
     updateDeath(ctx, current);
+    faultPoint("conclude:verdict-noted");
     const line = verdictRecord(ctx, current);
     if (line !== undefined && !(recovering && isInLog(ctx, "server-verdict", death.id))) {
       appendLine(ctx.paths, ctx.paths.exitsLog, line, { sync: true });
     }
+    faultPoint("conclude:verdict-written");
     return { ...current, verdictAt: ctx.host.now() };
   });
   await attempt("write the snapshot of", async () => {
@@ -81,12 +87,14 @@ export async function conclude(ctx: Context, death: Death, recovering: boolean):
       subject,
       renderSnapshot(subject, lead, await sections),
     );
+    faultPoint("conclude:snapshot-written");
     return { ...current, forensics: path, snapshotAt: ctx.host.now() };
   });
   await sections;
   await attempt("close the entry of", () => {
     const closed: Death = { ...current, step: "closed" };
     updateDeath(ctx, closed);
+    faultPoint("conclude:closed");
     return closed;
   });
   return current;
@@ -126,7 +134,7 @@ export function factsOf(ctx: Context, death: Death): DeathFacts {
     bootChanged: death.bootChanged === true,
     panePids,
     peersLost: peersLost(ctx, death),
-    children: memoryOf(ctx, identity, server.pid)?.children,
+    children: death.children ?? memoryOf(ctx, identity, server.pid)?.children,
     oomKillAtArming: armed?.oomKill,
   };
 }

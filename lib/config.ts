@@ -216,7 +216,10 @@ function makeDir(dir: string, root: string): void {
       `Cannot use the directory "${dir}": a file is in its place; move it away`,
     );
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw asRootError(dir, error);
+    // A file in the place of a folder above it is named when that one's turn comes.
+    const missing = error instanceof Deno.errors.NotFound ||
+      (error instanceof Deno.errors.NotADirectory && dir !== root);
+    if (!missing) throw asRootError(dir, error);
   }
   try {
     if (dir !== root) {

@@ -81,6 +81,7 @@ export interface Death extends Observation {
   readonly forensics?: string;
   /** What is concluded. */
   readonly verdict?: VerdictName;
+  /** How sure that is. */
   readonly confidence?: Confidence;
   /** Quotes the evidence. */
   readonly reason?: string;
@@ -92,6 +93,8 @@ export interface Death extends Observation {
   readonly findings?: readonly Finding[];
   /** Resident size of the session's processes, as ticks saw it: epoch ms, KiB. */
   readonly memory?: readonly (readonly [at: number, rssKiB: number])[];
+  /** Processes that ticks saw below the server. */
+  readonly children?: readonly { readonly pid: number; readonly name: string }[];
 }
 
 /**
@@ -185,7 +188,8 @@ function writtenAt(path: string): number {
 }
 
 /**
- * Opens an entry, unless there is one for this death.
+ * Opens an entry, unless there is one for this death. Not synced: see
+ * lib/record.ts for what a power cut leaves.
  *
  * @param ctx The root.
  * @param death The entry.
@@ -193,7 +197,7 @@ function writtenAt(path: string): number {
  * @throws {Error} If the storage refuses.
  */
 export function openDeath(ctx: Context, death: Death): boolean {
-  return createFileOnce(ctx.paths.death(death.id), encodeJson(death));
+  return createFileOnce(ctx.paths.death(death.id), encodeJson(death), { sync: false });
 }
 
 /**

@@ -47,10 +47,13 @@ const EXPECTED: Readonly<Record<DrillKind, Expectation>> = {
 
 /** What a drill found. */
 export interface DrillReport {
+  /** Which drill. */
   readonly kind: DrillKind;
   /** Everything that was expected came true. */
   readonly passed: boolean;
+  /** What should happen. */
   readonly expected: string;
+  /** What happened. */
   readonly seen: string;
   /**
    * Milliseconds since the server was ended, or since its death was noticed
@@ -64,6 +67,7 @@ export interface DrillReport {
   };
   /** The records of `exits.log`. */
   readonly records: readonly string[];
+  /** Path of the snapshot, if one was written. */
   readonly snapshot?: string;
   /** The throwaway root, if it was kept. */
   readonly root?: string;

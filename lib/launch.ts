@@ -8,6 +8,7 @@ import { firstLine } from "./canary.ts";
 import { checkSockPath, openRoot } from "./config.ts";
 import { type Context, note } from "./context.ts";
 import { IapeerError, UnknownStateError } from "./errors.ts";
+import { faultPoint, passFaultOn } from "./fault.ts";
 import { bootId, livenessOf } from "./host.ts";
 import type { StartReport } from "./own.ts";
 import { spawnChild } from "./process.ts";
@@ -70,8 +71,10 @@ export async function launch(ctx: Context, options: LaunchOptions): Promise<Laun
       `Cannot launch "${identity}": another launch or stop of it is under way; try again when it is done`,
     );
   }
+  faultPoint("launch:locked");
   const before = readSession(ctx, identity);
   await makeRoom(ctx, identity, before, replace);
+  faultPoint("launch:room-made");
   return await launchLocked(ctx, identity, spec);
 }
 
@@ -165,21 +168,27 @@ export async function launchLocked(
     ...(before?.ends === undefined ? {} : { ends: before.ends }),
   };
   writeSession(ctx, starting);
+  faultPoint("launch:starting-written");
   let report: StartReport;
   let canaryPid: number;
   try {
     const { program, args } = selfCommand(ctx, ["canary", "--own", "--identity", identity]);
-    const canary = spawnChild(program, args, { stdout: true, cwd: ctx.paths.root });
+    const canary = passFaultOn(() =>
+      spawnChild(program, args, { stdout: true, cwd: ctx.paths.root })
+    );
     canary.unref();
     canaryPid = canary.pid;
+    faultPoint("launch:canary-spawned");
     report = parseReport(await firstLine(canary.stdout!, REPORT_MS));
     if (!report.ready) canary.kill("SIGTERM");
   } catch (error) {
     report = { ready: false, error: error instanceof Error ? error.message : String(error) };
     canaryPid = 0;
   }
+  faultPoint("launch:reported");
   if (!report.ready) {
     await resolveStarting(ctx, starting, false);
+    faultPoint("launch:failed");
     if (before === undefined) removeIfThere(ctx.paths.session(identity));
     else writeSession(ctx, before);
     note(ctx, "launch-failed", [["identity", identity], ["reason", report.error]]);
@@ -193,6 +202,7 @@ export async function launchLocked(
     mode: "own",
     lastSeen: ctx.host.now(),
   });
+  faultPoint("launch:running-written");
   note(ctx, "launched", [
     ["identity", identity],
     ["server_pid", report.server.pid],

@@ -7,6 +7,7 @@
 import { ensureCanary } from "./canary.ts";
 import { expired, nowOf, readClaim, voidClaim } from "./claims.ts";
 import { type Context, messageOf, note, warnOnce } from "./context.ts";
+import { faultPoint } from "./fault.ts";
 import { bootId, inspect, type Liveness, liveness, sendSignal } from "./host.ts";
 import type { ProcessInfo } from "./host_formats.ts";
 import { idleSeconds } from "./idle.ts";
@@ -104,7 +105,9 @@ interface Round {
 export async function tick(ctx: Context, verbose = false): Promise<Tick> {
   using lock = await waitLock(ctx.paths.lock("tick"), TICK_BUSY_MS);
   if (lock === undefined) throw new Error("another tick has been under way for too long");
+  faultPoint("tick:locked");
   const recorded = finishOpenDeaths(ctx);
+  faultPoint("tick:entries-taken");
   const identities = listSessions(ctx);
   const [infos, boot] = await Promise.all([lookAtAll(ctx, identities), bootId(ctx.host)]);
   const round: Round = { infos, boot, verbose, recorded, alive: new Map() };
@@ -121,6 +124,7 @@ export async function tick(ctx: Context, verbose = false): Promise<Tick> {
       ]);
     }
   }
+  faultPoint("tick:sessions-done");
   await reviseDeaths(ctx);
   await sampleMemory(ctx, round.alive);
   return { results, recorded };
@@ -288,6 +292,7 @@ async function afterPane(
 /** The server is gone: settle it, then restart or let it rest. */
 async function afterEnd(ctx: Context, record: SessionRecord, round: Round): Promise<Treated> {
   const settled = await settle(ctx, record);
+  faultPoint("tick:settled");
   if (settled.recorded !== undefined) round.recorded.push(settled.recorded);
   const { host } = ctx;
   const uptime = host.uptime();
@@ -307,13 +312,16 @@ async function afterEnd(ctx: Context, record: SessionRecord, round: Round): Prom
       return { outcome: "reaped-gone", reason };
     case "crash-loop":
       writeSession(ctx, { ...after, state: "crash-loop" });
+      faultPoint("tick:crash-loop");
       return {
         outcome: "crash-loop",
         reason: `ended ${ends.length} times; start it with: iapeer start ${record.identity}`,
       };
     case "restart":
       writeSession(ctx, after);
+      faultPoint("tick:restart-due");
       await launchLocked(ctx, record.identity, spec);
+      faultPoint("tick:restarted");
       return { outcome: "restarted", reason };
   }
 }

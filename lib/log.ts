@@ -54,6 +54,23 @@ export function appendLine(
   if (size >= maxBytes) rotate(lockPath, path, maxBytes, keep);
 }
 
+/**
+ * Makes sure that a log is there, mode 0600, and its name on disk.
+ *
+ * @param path The log file.
+ * @throws {Error} If the storage refuses.
+ */
+export function prepareLog(path: string): void {
+  try {
+    Deno.lstatSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    Deno.openSync(path, { append: true, create: true, mode: 0o600 }).close();
+    Deno.chmodSync(path, 0o600);
+    syncDir(dirname(path));
+  }
+}
+
 function shareLock(lockPath: string): Disposable | undefined {
   for (let n = 0; n < LOCK_TRIES; n++) {
     const lock = tryLock(lockPath, false);

@@ -13,7 +13,7 @@ import { FORMAT_VERSION } from "./config.ts";
 
 /** How long samples are kept, in milliseconds. */
 const KEEP_MS = 30 * 60 * 1000;
-const KEEP_CHILDREN = 50;
+const KEEP_CHILDREN = 100;
 
 /** What ticks saw of one session's processes. */
 export interface SessionMemory {
@@ -21,7 +21,7 @@ export interface SessionMemory {
   readonly serverPid: number;
   /** Epoch milliseconds and KiB, oldest first. */
   readonly samples: readonly (readonly [at: number, rssKiB: number])[];
-  /** The processes below the server at the last look. */
+  /** The processes below the server, those of the last look first. */
   readonly children: readonly { readonly pid: number; readonly name: string }[];
 }
 
@@ -57,8 +57,22 @@ export function memoryOf(
   identity: string,
   serverPid: number,
 ): SessionMemory | undefined {
-  const memory = readMemories(ctx)[identity];
-  return memory?.serverPid === serverPid && Array.isArray(memory.samples) ? memory : undefined;
+  return memoryIn(readMemories(ctx), identity, serverPid);
+}
+
+function memoryIn(
+  memories: Memories,
+  identity: string,
+  serverPid: number,
+): SessionMemory | undefined {
+  const memory = memories[identity];
+  const whole = memory?.serverPid === serverPid && Array.isArray(memory.samples) &&
+    Array.isArray(memory.children);
+  return whole ? memory : undefined;
+}
+
+function isRecent(at: number | undefined, now: number): boolean {
+  return at !== undefined && at <= now && now - at <= KEEP_MS;
 }
 
 /**
@@ -82,20 +96,25 @@ export async function sampleMemory(
   const rows = parsePsTable(stdout);
   const now = ctx.host.now();
   const before = readMemories(ctx);
-  const sessions: Record<string, SessionMemory> = {};
+  // Whoever concludes why a server died may come a few ticks later.
+  const sessions: Record<string, SessionMemory> = Object.fromEntries(
+    Object.entries(before).filter(([, { samples }]) => isRecent(samples?.at?.(-1)?.[0], now)),
+  );
   for (const [identity, serverPid] of servers) {
     const family = familyOf(rows, serverPid);
     if (family.length === 0) continue;
-    const known = before[identity];
-    const samples = known?.serverPid === serverPid ? known.samples : [];
+    const known = memoryIn(before, identity, serverPid);
+    const children = family.filter((row) => row.pid !== serverPid)
+      .map(({ pid, ucomm }) => ({ pid, name: ucomm }));
+    // A child that was OOM-killed is gone when the next tick looks.
+    const earlier = known?.children.filter(({ pid }) => !family.some((row) => row.pid === pid));
     sessions[identity] = {
       serverPid,
       samples: [
-        ...samples.filter(([at]) => at <= now && now - at <= KEEP_MS),
+        ...(known?.samples ?? []).filter(([at]) => isRecent(at, now)),
         [now, family.reduce((sum, row) => sum + row.rssKiB, 0)],
       ],
-      children: family.filter((row) => row.pid !== serverPid).slice(0, KEEP_CHILDREN)
-        .map(({ pid, ucomm }) => ({ pid, name: ucomm })),
+      children: [...children, ...(earlier ?? [])].slice(0, KEEP_CHILDREN),
     };
   }
   try {

@@ -9,6 +9,7 @@ import { concludeWatch, type Conclusion, takeCanaryLock, Watch } from "./canary.
 import { type Context, messageOf } from "./context.ts";
 import { toolPath, withEnvironment } from "./environment.ts";
 import { IapeerError } from "./errors.ts";
+import { faultPoint } from "./fault.ts";
 import { type Incarnation, incarnationOf } from "./host.ts";
 import { type Child, type Ended, spawnChild } from "./process.ts";
 import { readSession, type SessionRecord, type Spec } from "./sessions.ts";
@@ -56,8 +57,10 @@ export async function ownCanary(
   let record: SessionRecord & { spec: Spec };
   try {
     lock = await takeCanaryLock(ctx, identity);
+    faultPoint("own:locked");
     record = startingRecord(ctx, identity);
     [server, apart] = startServer(record);
+    faultPoint("own:server-started");
   } catch (error) {
     lock?.release();
     report({ ready: false, error: messageOf(error) });
@@ -65,10 +68,12 @@ export async function ownCanary(
   }
   // Looked up at once: a server that dies while it starts has an identity too.
   const incarnation = await incarnationOf(ctx.host, server.pid);
+  faultPoint("own:server-known");
   try {
     let reply: NewSessionReply;
     try {
       reply = await createSession(ctx, record, apart, server);
+      faultPoint("own:session-made");
       if (incarnation === undefined) throw new IapeerError("the tmux server is gone already");
     } catch (error) {
       const conclusion = await abandon(ctx, identity, server, incarnation, lock.release);
@@ -85,7 +90,9 @@ export async function ownCanary(
       server: incarnation,
       panePid: reply.panePid,
     }, nudge);
+    faultPoint("own:watching");
     report({ ready: true, server: incarnation, panePid: reply.panePid });
+    faultPoint("own:reported");
     const end = endOfChild(await server.ended);
     const seen = { identity, server: incarnation, mode: "own" as const, end, watch };
     return await concludeWatch(ctx, seen, lock.release);
@@ -117,6 +124,7 @@ async function abandon(
   release: () => void,
 ): Promise<Conclusion | undefined> {
   const killed = await endServer(server);
+  faultPoint("own:abandoned");
   if (killed === undefined || incarnation === undefined) return undefined;
   // Somebody else ended it while it started: a death like any other.
   return await concludeWatch(
@@ -173,7 +181,8 @@ async function createSession(
     if (failure === undefined && reply !== undefined) return reply;
     const early = failure === "no-server" || failure === "no-socket" || failure === "lost";
     if (over || !early || performance.now() >= deadline) {
-      const why = over
+      // A client that leaves with 0 and no word was sent away by a server on its way out.
+      const why = over || failure === undefined
         ? "the tmux server ended at once"
         : result.failure ?? (result.stderr.trim() || "the tmux server does not answer");
       throw new IapeerError(

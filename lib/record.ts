@@ -7,9 +7,14 @@
  * lock, which the kernel frees when the worker dies: an entry that is open and
  * not locked has been left, and the next one who comes by finishes it.
  *
- * What a power cut leaves: before the entry is on disk, nothing, and the next
- * tick finds an incarnation gone without an entry. After it, an open entry;
- * `exits.log` is searched for the death's id before the line is written again.
+ * What reaches the disk, and when: the entry is created without a sync, the
+ * line is synced (and the directory, when the log is new), the entry's next
+ * state is synced. A power cut therefore leaves, in the order of its moment:
+ * nothing; an entry, whole, torn or none, without a line; the line, and an entry
+ * that is open, torn or none; both. Whoever finds an open entry, or none, after
+ * a cut searches `exits.log` for the death's id before writing the line. Only a
+ * witness that saw the server die with its own eyes does not: nobody before it
+ * can have known.
  *
  * @module
  */
@@ -27,6 +32,7 @@ import {
   readDeath,
   updateDeath,
 } from "./deaths.ts";
+import { faultPoint } from "./fault.ts";
 import { type Lock, tryLock } from "./locks.ts";
 import { appendLine } from "./log.ts";
 import { removeIfThere } from "./store.ts";
@@ -51,6 +57,8 @@ export interface Recorded {
  * @param ctx The root.
  * @param seen What was observed.
  * @param onJournal Called as soon as the entry is in the journal, whoever made it.
+ * @param more What goes into the entry once the line is on disk: nothing large
+ * may stand between a death and its line.
  * @returns The record, or `undefined` if somebody else has it in hand.
  * @throws {Error} If the storage refuses; then nothing is lost and it may be tried again.
  */
@@ -58,6 +66,7 @@ export function recordDeath(
   ctx: Context,
   seen: Observation,
   onJournal: () => void = () => {},
+  more: () => Partial<Observation> = () => ({}),
 ): Recorded | undefined {
   const id = deathId(seen.identity, seen.server);
   const lock = tryLock(deathLock(ctx, id));
@@ -68,8 +77,11 @@ export function recordDeath(
   }
   try {
     const fresh: Death = { id, step: "noticed", ...seen };
+    faultPoint("record:locked");
     const first = openDeath(ctx, fresh);
+    faultPoint("record:journal-written");
     onJournal();
+    faultPoint("record:lock-released");
     if (!first) {
       // A witness that died has left it open, or it is finished.
       const left = readDeath(ctx, id);
@@ -77,9 +89,9 @@ export function recordDeath(
         dropLock(ctx, id, lock, left !== undefined);
         return undefined;
       }
-      return proceed(ctx, left, lock, false);
+      return proceed(ctx, left, lock, false, more);
     }
-    return proceed(ctx, fresh, lock, true);
+    return proceed(ctx, fresh, lock, true, more);
   } catch (error) {
     lock.release();
     throw error;
@@ -105,18 +117,28 @@ export function deathLock(ctx: Context, id: string): string {
  */
 function dropLock(ctx: Context, id: string, lock: Lock, closed: boolean): void {
   if (closed) removeIfThere(deathLock(ctx, id));
+  faultPoint("record:lock-removed");
   lock.release();
 }
 
 /** Takes an entry from the step it is at to its end; releases `lock` there. */
-function proceed(ctx: Context, death: Death, lock: Lock, first: boolean): Recorded {
+function proceed(
+  ctx: Context,
+  death: Death,
+  lock: Lock,
+  first: boolean,
+  more: () => Partial<Observation> = () => ({}),
+): Recorded {
   let recorded = death;
   if (death.step === "noticed") {
-    if (first || !isInLog(ctx, "server-exit", death.id)) {
+    const eyewitness = first && death.cause !== "unobserved";
+    if (eyewitness || !isInLog(ctx, "server-exit", death.id)) {
       appendLine(ctx.paths, ctx.paths.exitsLog, exitRecord(ctx, death), { sync: true });
     }
-    recorded = { ...death, step: "recorded", recordedAt: ctx.host.now() };
+    faultPoint("record:line-written");
+    recorded = { ...death, ...more(), step: "recorded", recordedAt: ctx.host.now() };
     updateDeath(ctx, recorded);
+    faultPoint("record:marked");
     note(ctx, "death-recorded", observedFields(recorded));
   }
   return {
@@ -182,17 +204,19 @@ function finishDeath(ctx: Context, id: string, identity?: string): Recorded | un
  * @param seen What was observed.
  * @param onJournal Called when the entry is in the journal, or when the first
  * try has failed: in both cases the next incarnation may be watched.
+ * @param more See {@linkcode recordDeath}.
  * @returns The record, or `undefined` if somebody else has it, or it was given up.
  */
 export async function recordDeathSurely(
   ctx: Context,
   seen: Observation,
   onJournal: () => void,
+  more?: () => Partial<Observation>,
 ): Promise<Recorded | undefined> {
   const started = performance.now();
   for (let pause = FIRST_RETRY_MS;; pause = Math.min(pause * 2, LAST_RETRY_MS)) {
     try {
-      return recordDeath(ctx, seen, onJournal);
+      return recordDeath(ctx, seen, onJournal, more);
     } catch (error) {
       onJournal();
       warnOnce(

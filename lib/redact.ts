@@ -44,7 +44,8 @@ export function redact(text: string): string {
   return redactNamed(result);
 }
 
-const USER_INFO = /:\/\/([^\s/?#"'<>`]{0,4096})@/g;
+// A single quote is legal in there, and may be the end of an argument.
+const USER_INFO = /:\/\/((?:[^\s/?#"'<>`]|'(?![\s,;)\]}])){0,4096})@/g;
 /** A password that holds a `/`, a `?` or a `#` which should have been encoded. */
 const BAD_USER_INFO =
   /:\/\/([^\s/?#"'<>`@:[\]]{0,256}):(?!\d{0,5}[/?#]|\[redacted\]@)[^\s"'<>`]{1,256}@/g;

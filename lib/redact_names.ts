@@ -18,7 +18,7 @@ export type NameKind = "secret" | "path" | "url" | "count" | "signal";
 /** Of a longer name the end is looked at; nobody writes such a one. */
 const MAX_NAME = 256;
 /** Cheap test that spares nearly all names the careful look. */
-const HINT = /pass|pw|secret|token|key|cred|auth|cookie|sess|sid|sig|jwt|otp|psk/i;
+const HINT = /pass|pw|secret|token|key|cred|auth|cookie|sess|sid|sig|jwt|otp|psk|bearer/i;
 const WORD_ENDS = /[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/;
 
 // These match names written as `_api_key_`: words in lower case between `_`.
@@ -45,6 +45,7 @@ const AT_THE_END = new RegExp(
     "_(?:db|user|root|admin)?pw",
     "_creds?",
     "_o?auth",
+    "_bearer",
     "_jwt",
     "_t?otp",
     "_psk",

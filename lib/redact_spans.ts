@@ -93,8 +93,12 @@ export function endOfShellWord(
   while (at < limit && !isBlank(text, at)) {
     const character = text[at]!;
     if (character === "\\") at += 2;
-    else if (character === '"' || character === "'") {
+    else if (character === '"') {
       at = (endOfQuoted(text, at + 1, character, 0, limit) ?? limit) + 1;
+    } else if (character === "'") {
+      // Nothing is an escape in there.
+      do at++; while (at < limit && text[at] !== "'");
+      at++;
     } else at++;
   }
   return Math.min(at, limit);

@@ -163,8 +163,11 @@ function isRandomTogether(
     .join("").length;
   if (doubtful >= 12 && doubtful >= text.length * 0.6) return true;
   const chunks = segments.flatMap((segment) => segment.match(CHUNKS) ?? []);
-  return /[a-z]/.test(text) && /[A-Z]/.test(text) && /\d/.test(text) &&
-    text.length / chunks.length < 2.2;
+  const mixed = /[a-z]/.test(text) && /[A-Z]/.test(text) && /\d/.test(text);
+  // The kernel writes places in its code as `symbol+0x6e/0xd8`.
+  const base64 = segments.some((segment) => /[+=]/.test(segment)) &&
+    !segments.some((segment, index) => segment === "+" && /^0x/.test(segments[index + 1]!));
+  return mixed && text.length / chunks.length < (base64 ? 3.4 : 2.2);
 }
 
 /** Whether a segment may stay at the edge of a random run: a word, a number, a separator. */

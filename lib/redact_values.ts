@@ -163,7 +163,7 @@ function editForValue(text: string, found: Found): Edit | undefined {
   if (colon && found.leads && matchAt(BLOCK_SCALAR, text, from)) {
     return { from, to: endOfBlock(text, found), text: REDACTED };
   }
-  if (matchAt(/\[\s{0,256}\\{0,15}["']/y, text, from)) return editList(text, from);
+  if (matchAt(/\[\s{0,256}\\{0,15}["']/y, text, from)) return editList(text, from, lineEnd);
   // What is in an object has names of its own.
   if (colon && matchAt(/\{(?:\s|[\\"'}]|\w{1,64}:)/y, text, from)) return undefined;
   const to = endOfBare(text, found);
@@ -179,8 +179,18 @@ function editQuoted(
   lineEnd: number,
 ): Edit {
   const start = from + quote[0].length;
-  const close = endOfQuoted(text, start, quote[2]!, quote[1]!.length, lineEnd);
+  let close = endOfQuoted(text, start, quote[2]!, quote[1]!.length, lineEnd);
+  // YAML and SQL write a quote within quotes twice.
+  while (close !== undefined && quote[1] === "" && text[close + 1] === quote[2]) {
+    close = endOfQuoted(text, close + 2, quote[2]!, 0, lineEnd);
+  }
   if (close === undefined) return { from: start, to: lineEnd, text: REDACTED };
+  // A backslash before a single quote: Python and a shell differ on whether the
+  // quote ends there, so the longer one counts.
+  if (quote[0] === "'" && text.slice(start, close).includes("'")) {
+    const word = endOfShellWord(text, from, lineEnd);
+    if (word > close + 1) return { from, to: word, text: REDACTED };
+  }
   const after = close + quote[0].length;
   // A shell joins what touches: 'it'\''s'
   if (shell && /[\w\\'"$]|[^\0-\x7f]/.test(text[after] ?? "")) {
@@ -190,7 +200,8 @@ function editQuoted(
 }
 
 /** A list of strings: each goes by itself, so that the list stays one. */
-function editList(text: string, from: number): Edit {
+function editList(text: string, from: number, firstLineEnd: number): Edit {
+  let lineEnd = firstLineEnd;
   let to = from + 1;
   let result = "[";
   for (;;) {
@@ -198,12 +209,14 @@ function editList(text: string, from: number): Edit {
     const quote = matchAt(QUOTE, text, to + gap.length);
     if (quote === undefined) break;
     const start = to + gap.length + quote[0].length;
-    const lineEnd = text.indexOf("\n", start);
-    const limit = lineEnd < 0 ? text.length : lineEnd;
-    const close = endOfQuoted(text, start, quote[2]!, quote[1]!.length, limit);
-    const content = (close ?? limit) === start ? "" : REDACTED;
+    if (start > lineEnd) {
+      const newline = text.indexOf("\n", start);
+      lineEnd = newline < 0 ? text.length : newline;
+    }
+    const close = endOfQuoted(text, start, quote[2]!, quote[1]!.length, lineEnd);
+    const content = (close ?? lineEnd) === start ? "" : REDACTED;
     result += gap + quote[0] + content + (close === undefined ? "" : quote[0]);
-    to = close === undefined ? limit : close + quote[0].length;
+    to = close === undefined ? lineEnd : close + quote[0].length;
   }
   return { from, to, text: result };
 }

@@ -31,8 +31,8 @@ export interface Section {
   readonly title: string;
   /** The command or the place that it comes from. */
   readonly source: string;
-  /** How long it took, in milliseconds. */
-  readonly ms: number;
+  /** How long it took to get, in milliseconds; absent where nobody was asked. */
+  readonly ms?: number;
   /** The text below. */
   readonly body: string;
 }
@@ -129,7 +129,7 @@ function sectionText({ title, source, ms, body }: Section): string {
   const text = capped(redact(plainText(body)).trimEnd() || nothingThere(), SECTION_BYTES);
   return [
     `== ${oneLine(redact(title))} ==`,
-    `from: ${oneLine(redact(source))} (${Math.round(ms)} ms)`,
+    `from: ${oneLine(redact(source))}${ms === undefined ? "" : ` (${Math.round(ms)} ms)`}`,
     // Nothing that a program wrote may pass for a section of ours.
     `${text.replaceAll(/^==/gm, " ==")}\n`,
   ].join("\n");

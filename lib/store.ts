@@ -6,6 +6,7 @@
 
 import { basename, dirname, join } from "node:path";
 import { FORMAT_VERSION } from "./config.ts";
+import { faultPoint } from "./fault.ts";
 
 /** What a state file held, or why it cannot be had. */
 export type Stored<T> =
@@ -62,7 +63,9 @@ export function writeFileAtomic(
   const temporary = temporaryName(path);
   try {
     writeNew(temporary, text, sync);
+    faultPoint("store:temporary-written");
     Deno.renameSync(temporary, path);
+    faultPoint("store:renamed");
   } catch (error) {
     removeIfThere(temporary);
     throw error;
@@ -79,14 +82,21 @@ export function writeFileAtomic(
  *
  * @param path Where it shall be.
  * @param text The content.
+ * @param options `sync: false` leaves it to the system when it reaches the disk.
  * @returns `true` for the one who made it, `false` if it was there.
  * @throws {Error} If the storage refuses.
  */
-export function createFileOnce(path: string, text: string): boolean {
+export function createFileOnce(
+  path: string,
+  text: string,
+  { sync = true }: { readonly sync?: boolean } = {},
+): boolean {
   const temporary = temporaryName(path);
   try {
-    writeNew(temporary, text, true);
+    writeNew(temporary, text, sync);
+    faultPoint("store:entry-written");
     Deno.linkSync(temporary, path);
+    faultPoint("store:entry-linked");
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.AlreadyExists) return false;

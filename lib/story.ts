@@ -6,7 +6,8 @@
  */
 
 import type { Death } from "./deaths.ts";
-import type { Finding } from "./evidence.ts";
+import type { Fact, Finding } from "./evidence.ts";
+import { whyOf } from "./evidence/reasons.ts";
 import { drawCurves, type FlightSample } from "./flight.ts";
 import type { Section } from "./forensics.ts";
 import { redact } from "./redact.ts";
@@ -15,12 +16,15 @@ import { redact } from "./redact.ts";
 export interface Moment {
   /** Epoch milliseconds. */
   readonly at: number;
+  /** In a few words. */
   readonly what: string;
 }
 
 /** What was recorded before the death. */
 export interface Curves {
+  /** The machine over the last half hour. */
   readonly flight: readonly FlightSample[];
+  /** Resident size of the session's processes: epoch ms, KiB. */
   readonly memory: readonly (readonly [at: number, rssKiB: number])[];
 }
 
@@ -51,7 +55,7 @@ export function leadSections(
 }
 
 function section(title: string, source: string, lines: readonly string[]): Section {
-  return { title, source, ms: 0, body: lines.map((line) => redact(line)).join("\n") };
+  return { title, source, body: lines.map((line) => redact(line)).join("\n") };
 }
 
 /** The verdict and its reason. */
@@ -97,20 +101,48 @@ export function evidenceLines(findings: readonly Finding[]): string[] {
     if (those.length === 0) return [];
     return [
       `${HEADINGS[state]}:`,
-      ...those.flatMap(({ source, why, facts }) => [
-        `  ${source}${why === undefined ? "" : `: ${why}`}`,
-        ...facts.map((fact) => `    ${factLine(fact)}`),
-      ]),
+      ...those.flatMap((finding) => {
+        const why = whyOf(finding);
+        return [
+          `  ${finding.source}${why === undefined ? "" : `: ${why}`}`,
+          ...finding.facts.map((fact) => `    ${factLine(fact)}`),
+        ];
+      }),
     ];
   });
 }
 
-/** A fact as `kind key=value …`, its quoted line last. */
-function factLine(fact: object): string {
-  const { kind, line, ...rest } = fact as Record<string, unknown>;
-  const fields = Object.entries(rest)
-    .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `${key}=${typeof value === "object" ? JSON.stringify(value) : value}`);
-  return [String(kind), ...fields, ...(line === undefined ? [] : [`| ${line}`])].join(" ")
-    .replaceAll(/\s*\n\s*/g, "; ");
+/** A fact for reading; a quoted line last, as it was. */
+function factLine(fact: Fact): string {
+  const when = "at" in fact && fact.at !== undefined
+    ? `${new Date(Math.round(fact.at * 1000)).toISOString()}  `
+    : "";
+  return `${when}${told(fact)}`.replaceAll(/\s*\n\s*/g, "; ");
+}
+
+function told(fact: Fact): string {
+  switch (fact.kind) {
+    case "reading":
+      return `${fact.name}: ${fact.value}`;
+    case "oom-counter":
+      return `OOM kills of the ${fact.of}: ${fact.from} when the watch began, ${fact.to} now`;
+    case "unit": {
+      const units = fact.units.length === 0 ? "no unit of systemd" : fact.units.join(" / ");
+      return `server ${fact.pid} lived in ${fact.cgroup} (${units})`;
+    }
+    case "core-dump":
+      return `core dump of ${fact.exe} (${fact.pid}) by ${fact.signal}`;
+    case "crash-report": {
+      const { namespace, indicator, byProc, byPid } = fact.termination ?? {};
+      const by = byPid === undefined ? byProc : `${byProc ?? "process"} (${byPid})`;
+      const how = [fact.exception, fact.signal, namespace, indicator, by && `by ${by}`];
+      return `${fact.name} (${fact.pid}): ${how.filter(Boolean).join(", ")} | ${fact.path}`;
+    }
+    case "jetsam": {
+      const size = fact.bytes === undefined ? "" : `, ${fact.bytes} bytes`;
+      return `${fact.name} (${fact.pid}): ${fact.reason}${size} | ${fact.path}`;
+    }
+    default:
+      return fact.line;
+  }
 }

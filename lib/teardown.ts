@@ -19,6 +19,7 @@ import {
   sendSignal,
   waitGone,
 } from "./host.ts";
+import { faultPoint } from "./fault.ts";
 import { finishOpenDeaths, recordDeath, type Recorded } from "./record.ts";
 import {
   lockSession,
@@ -66,6 +67,7 @@ export async function killSession(
   if (server === undefined) return;
   const { host } = ctx;
   await signalClean(ctx, identity, server, who, why);
+  faultPoint("kill:claimed");
   note(ctx, "teardown", [["identity", identity], ["server_pid", server.pid], ["who", who], [
     "why",
     why,
@@ -73,10 +75,12 @@ export async function killSession(
   // One that a signal holds up answers nobody and does not see a TERM.
   const held = await livenessOf(host, server) === "stopped";
   if (!held) await new Server(host.tools, sock).killSession(identity);
+  faultPoint("kill:session-ended");
   if (held || !await waitGone(host, server, STEP_MS.session)) {
     if (!held) await sendSignal(host, server, "TERM");
     if (held || !await waitGone(host, server, STEP_MS.term)) {
       await sendSignal(host, server, "KILL");
+      faultPoint("kill:server-killed");
       if (!await waitGone(host, server, STEP_MS.kill)) {
         throw new IapeerError(
           `Cannot stop "${identity}": its server ${server.pid} did not end, even by SIGKILL; look at it with: ps -p ${server.pid}`,
@@ -84,6 +88,7 @@ export async function killSession(
       }
     }
   }
+  faultPoint("kill:server-gone");
   removeIfThere(sock);
 }
 
@@ -117,7 +122,9 @@ const STATE_AFTER: Readonly<Record<Claimant, RecordState>> = {
 export async function settle(ctx: Context, record: SessionRecord): Promise<Settled> {
   const { identity } = record;
   const server = record.server!;
+  faultPoint("settle:begun");
   await letCanaryFinish(ctx, identity, server);
+  faultPoint("settle:canary-finished");
   removeStaleSock(ctx, record);
   const lastSeen = lastSeenOf(ctx, record);
   const claim = readClaim(ctx, identity);
@@ -127,6 +134,7 @@ export async function settle(ctx: Context, record: SessionRecord): Promise<Settl
       ...(claim.exit === undefined ? {} : { lastExit: claim.exit }),
     });
     writeSession(ctx, after);
+    faultPoint("settle:claim-honoured");
     return { record: after, how: "claimed", recorded: undefined };
   }
   const boot = await bootId(ctx.host);
@@ -139,8 +147,10 @@ export async function settle(ctx: Context, record: SessionRecord): Promise<Settl
     return { record: after, how: "claimed", recorded: undefined };
   }
   const { death, recorded } = findOrRecord(ctx, record, server, lastSeen, bootChanged);
+  faultPoint("settle:death-recorded");
   const after = rested(record, { state: "gone", lastDeath: death });
   writeSession(ctx, after);
+  faultPoint("settle:death-settled");
   return { record: after, how: "death", recorded };
 }
 
@@ -283,17 +293,21 @@ export async function resolveStarting(
       ...(panePid === undefined ? {} : { panePid }),
       lastSeen: ctx.host.now(),
     };
+    faultPoint("resolve:whole");
     writeSession(ctx, kept);
+    faultPoint("resolve:kept");
     note(ctx, "launch-resumed", [["identity", identity], ["server_pid", server.pid]]);
     return kept;
   }
   await killSession(ctx, { ...record, server }, "launch", "its launch was interrupted");
+  faultPoint("resolve:ended");
   return rest(ctx, record, "its server had no session");
 }
 
 function rest(ctx: Context, record: SessionRecord, reason: string): SessionRecord {
   const after = rested(record, { state: "gone" });
   writeSession(ctx, after);
+  faultPoint("resolve:rested");
   note(ctx, "launch-interrupted", [["identity", record.identity], ["reason", reason]]);
   return after;
 }
@@ -346,6 +360,7 @@ export async function stop(ctx: Context, identity: string): Promise<Recorded | u
       `Cannot stop "${identity}": another operation on it has been under way for too long; see: iapeer status ${identity}`,
     );
   }
+  faultPoint("stop:locked");
   let record = needSession(ctx, identity);
   if (record.external) {
     throw new IapeerError(
@@ -356,8 +371,11 @@ export async function stop(ctx: Context, identity: string): Promise<Recorded | u
   const lives = record.server !== undefined &&
     await livenessOf(ctx.host, record.server) !== "gone";
   if (lives) await killSession(ctx, record, "stop", "iapeer stop");
+  faultPoint("stop:killed");
   const settled = record.server === undefined ? undefined : await settle(ctx, record);
+  faultPoint("stop:settled");
   writeSession(ctx, { ...(settled?.record ?? record), state: "stopped" });
+  faultPoint("stop:written");
   if (!lives) {
     throw new NotRunningError(
       `"${identity}" was not running; it stays stopped until: iapeer start ${identity}`,

@@ -85,9 +85,10 @@ Deno.test("exitRecord() is one line that says what was observed", () =>
 Deno.test("exitRecord() leaves out what is not known, and writes a 0 that is", () =>
   withRoot((ctx) => {
     const { signal: _signal, mode: _mode, ...death } = DEATH;
-    const of = (fields: Partial<Death>) => [
-      ...parseLine(exitRecord(ctx, { ...death, ...fields })).keys(),
-    ].slice(4, -3);
+    const of = (fields: Partial<Death>) =>
+      [
+        ...parseLine(exitRecord(ctx, { ...death, ...fields })).keys(),
+      ].slice(4, -3);
     assert.deepEqual(of({ cause: "orderly", waitRc: 0, mode: "attach" }), [
       "cause",
       "wait_rc",

@@ -25,6 +25,11 @@ async function writeWitness(path: string): Promise<void> {
   await Deno.chmod(path, 0o755);
 }
 
+/** Each byte as the character of that number. */
+function bytesAsText(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+}
+
 async function given(live: Live): Promise<Given> {
   const out = join(live.base, "out");
   const bytes = await live.until("what the program was given", () => {
@@ -36,7 +41,7 @@ async function given(live: Live): Promise<Given> {
   });
   const text = await Deno.readTextFile(`${out}.args`);
   const end = text.indexOf("\n");
-  const lines = new TextDecoder("latin1").decode(bytes).split("\0").slice(0, -1);
+  const lines = bytesAsText(bytes).split("\0").slice(0, -1);
   return {
     cwd: text.slice(0, end),
     argv: text.slice(end + 1).split("\0").slice(0, -1),
@@ -142,15 +147,14 @@ Deno.test("environment and --env reach the program byte for byte", async () => {
     TMUX: "/tmp/other,1,0",
     TMUX_PANE: "%77",
   };
-  const given1 = [...Object.entries(flags), ["OVER", "the flag's"], ["TZ", ""]];
+  const overrides = [...Object.entries(flags), ["OVER", "the flag's"], ["TZ", ""]];
   await live.launch(
     "claude-bob",
-    given1.flatMap(([name, value]) => ["--env", `${name}=${value}`]),
+    overrides.flatMap(([name, value]) => ["--env", `${name}=${value}`]),
     [program],
     { env: caller },
   );
   const { env } = await given(live);
-  const latin1 = (text: string) => new TextDecoder("latin1").decode(new TextEncoder().encode(text));
   const expected = new Map(
     Object.entries({
       ...Deno.env.toObject(),
@@ -158,7 +162,7 @@ Deno.test("environment and --env reach the program byte for byte", async () => {
       ...flags,
       OVER: "the flag's",
       TZ: "",
-    }).map(([name, value]) => [name, latin1(value)]),
+    }).map(([name, value]) => [name, bytesAsText(new TextEncoder().encode(value))]),
   );
   for (const [name, value] of expected) {
     if (!NOT_THE_CALLERS.test(name)) assert.equal(env.get(name), value, name);

@@ -172,16 +172,36 @@ for (const { what, args, code, says } of REFUSALS) {
   });
 }
 
-Deno.test("a tmux configuration that ends the server is refused and leaves nothing running", async () => {
+Deno.test("a tmux configuration that kills the server is refused, and the death recorded", async () => {
   await using live = await Live.open();
   const conf = join(live.base, "tmux.conf");
-  await Deno.writeTextFile(conf, "kill-server\n");
+  // The server carries out nothing else before its configuration is read.
+  await Deno.writeTextFile(conf, "run-shell 'kill -KILL #{pid}'\n");
   const { code, stderr } = await live.cli(launch("--tmux-conf", conf, "--", ...SLEEP));
   assert.equal(code, 1);
-  assert.match(stderr, /check the configuration .*tmux\.conf/);
-  assert.deepEqual(await live.processes(), []);
+  assert.match(stderr, /the tmux server ended at once; check the configuration .*tmux\.conf/);
+  assert.match(stderr, /its death is recorded, see: iapeer deaths/);
   assert.equal(await live.ok(["status", "--json"]), "[]\n");
-  assert.deepEqual(live.records("server-exit"), [], "it is no death of a session");
+  await live.until("nothing runs", async () => (await live.processes()).length === 0);
+  const signals = live.records("server-exit").map((record) => record["signal"]);
+  assert.deepEqual(signals, ["SIGKILL"]);
+});
+
+Deno.test("a tmux configuration with errors does not keep the session from starting", async () => {
+  await using live = await Live.open();
+  const conf = join(live.base, "tmux.conf");
+  await Deno.writeTextFile(conf, "set -g no-such-option 1\nset -g @mine yes\n");
+  const { sock } = await live.launch("claude-bob", ["--tmux-conf", conf], [
+    "sh",
+    "-c",
+    "echo hello; exec sleep 10000",
+  ]);
+  assert.equal((await live.tmux(sock, "show-options", "-gv", "@mine")).stdout, "yes\n");
+  await live.until(
+    "its output",
+    () => Deno.readTextFileSync(live.ctx.paths.paneLog("claude-bob")).includes("hello"),
+  );
+  assert.equal((await live.status("claude-bob")).state, "alive");
 });
 
 Deno.test("a refused launch leaves the session that was there before as it was", async () => {
@@ -202,11 +222,11 @@ Deno.test("a socket path that is too long is refused with its length and the rem
 });
 
 Deno.test("a socket path of 103 bytes works", async () => {
-  await using probe = await Live.open();
-  const used = probe.base.length + "//run/claude-bob.sock".length;
-  await using live = await Live.open("x".repeat(103 - used));
-  const { sock } = await live.launch("claude-bob");
-  assert.equal(sock.length, 103);
+  await using live = await Live.open();
+  const root = join(live.base, "x".repeat(103 - `${live.base}//run/claude-bob.sock`.length));
+  const { code, stdout, stderr } = await live.cli(launch("--json", "--", ...SLEEP), {}, root);
+  assert.equal(code, 0, stderr);
+  assert.equal(JSON.parse(stdout).sock.length, 103);
 });
 
 /** A root that cannot be used. */

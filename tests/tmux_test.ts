@@ -5,6 +5,7 @@ import { openRoot, pathsOf } from "../lib/config.ts";
 import { type Context, contextOf } from "../lib/context.ts";
 import { denoTools, spawnChild } from "../lib/process.ts";
 import { parseLine } from "../lib/logfmt.ts";
+import type { SessionExit } from "../lib/sessions.ts";
 import {
   attachArgs,
   canaryChannel,
@@ -26,7 +27,22 @@ const KEEPER = "keeper-x";
 /** What shells, tmux's parser, its formats or strftime may take for something else. */
 const AWKWARD = [
   ...["", " ", "a b", ";", ";;", "a;", "\\;", "\\", "a\\", "semi\\;", "it's", '"', "`id`", "$HOME"],
-  ...["#", "##", "###", "#[", "##[", "#{pid}", "##{pid}", "#(id)", "#S", "#,", "#}", "}", "{", "#["],
+  ...[
+    "#",
+    "##",
+    "###",
+    "#[",
+    "##[",
+    "#{pid}",
+    "##{pid}",
+    "#(id)",
+    "#S",
+    "#,",
+    "#}",
+    "}",
+    "{",
+    "#[",
+  ],
   ...["%", "%Y", "%%", "%1", "~", "*", "[a]", "\n", "two\nlines", "\t", "\x01", "\x1b[1m", "\x7f"],
   ...["é 日本 🐤", "--", "-n", "=x", "$(id)", "!", "&&", "|", "(", ">f", "C-c", "Enter", "\u2028"],
 ];
@@ -59,14 +75,22 @@ function withServer(work: (server: Server, dir: string) => Promise<void>): Promi
     const child = spawnChild("tmux", serverArgs(sock, "/dev/null"));
     try {
       const server = new Server(denoTools, sock);
-      await until("the server listens", async () =>
-        clientFailure(await server.newSession(session(dir, {}))) === undefined);
+      await until(
+        "the server listens",
+        async () => clientFailure(await server.newSession(session(dir, {}))) === undefined,
+      );
       await work(server, dir);
     } finally {
       child.kill("SIGKILL");
       await child.ended;
     }
   });
+}
+
+/** A script that ends, and how. */
+interface ProgramEnd {
+  readonly script: string;
+  readonly exit: SessionExit;
 }
 
 /** Starts a session that writes its directory and its arguments to a file, and gives them. */
@@ -127,7 +151,7 @@ Deno.test("Server.newSession() takes any directory, variable and log as they are
 Deno.test("exitHook() records the end of a program under any root, and claims it", () =>
   withServer(async (server, dir) => {
     let n = 0;
-    const ends = fc.constantFrom(
+    const ends = fc.constantFrom<ProgramEnd>(
       { script: "exit 0", exit: { status: "0" } },
       { script: "exit 3", exit: { status: "3" } },
       { script: "kill -KILL $$", exit: { signal: "9" } },
@@ -142,7 +166,11 @@ Deno.test("exitHook() records the end of a program under any root, and claims it
           session(dir, { identity, hook, argv: ["/bin/sh", "-c", script] }),
         );
         assert.equal(clientFailure(made), undefined, made.stderr);
-        await until("the session ends", async () => await server.hasSession(identity) === false);
+        await until("the session ends", async () => {
+          // tmux now and then misses the end of a program until it looks again [measured, 3.3a].
+          Deno.kill(parseNewSession(made.stdout)!.serverPid, "SIGCHLD");
+          return await server.hasSession(identity) === false;
+        });
         const lines = Deno.readTextFileSync(paths.exitsLog).split("\n");
         assert.equal(lines.length, 2);
         const fields = parseLine(lines[0]!);
@@ -166,7 +194,10 @@ Deno.test("exitHook() records the end of a program under any root, and claims it
       }),
       {
         numRuns: 20,
-        examples: AWKWARD.map((text) => [`d${text}`, { script: "exit 3", exit: { status: "3" } }]),
+        examples: AWKWARD.map((text): [string, ProgramEnd] => [
+          `d${text}`,
+          { script: "exit 3", exit: { status: "3" } },
+        ]),
       },
     );
   }));
@@ -197,8 +228,10 @@ Deno.test("Server.killSession() ends the server with its last session", () =>
     const child = spawnChild("tmux", serverArgs(`${dir}/s`, "/dev/null"));
     try {
       const server = new Server(denoTools, `${dir}/s`);
-      await until("the server listens", async () =>
-        clientFailure(await server.newSession(session(dir, {}))) === undefined);
+      await until(
+        "the server listens",
+        async () => clientFailure(await server.newSession(session(dir, {}))) === undefined,
+      );
       await server.killSession(KEEPER);
       assert.deepEqual(await child.ended, { code: 0 });
       const reply = await server.pid();
@@ -231,8 +264,10 @@ Deno.test("Server.repipe() begins the log anew after its file was moved away", (
   withServer(async (server, dir) => {
     const paneLog = `${dir}/new %Y's #{pid}.log`;
     assert.equal((await server.repipe(KEEPER, paneLog)).code, 0);
-    await until("the log is there", () =>
-      [...Deno.readDirSync(dir)].some((entry) => `${dir}/${entry.name}` === paneLog));
+    await until(
+      "the log is there",
+      () => [...Deno.readDirSync(dir)].some((entry) => `${dir}/${entry.name}` === paneLog),
+    );
   }));
 
 Deno.test("Server.pid() does not take rubbish for a pid", async () => {

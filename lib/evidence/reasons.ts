@@ -32,9 +32,23 @@ export function quote(line: string): string {
   return oneLine(line, 200);
 }
 
+/**
+ * Says why a source could not be looked at, or what limits what was seen.
+ *
+ * @param finding What it gave.
+ * @returns In one line, without the name of the source, with which a tool's
+ * complaint begins; `undefined` if there is nothing to say.
+ */
+export function whyOf({ source, why }: Finding): string | undefined {
+  if (why === undefined) return undefined;
+  const name = `${source.split(" ")[0]}: `;
+  return oneLine(why.startsWith(name) ? why.slice(name.length) : why, 100);
+}
+
 function listed(findings: readonly Finding[]): string {
-  return findings.map(({ source, why }) => {
-    return why === undefined ? source : `${source} (${oneLine(why, 100)})`;
+  return findings.map((finding) => {
+    const why = whyOf(finding);
+    return why === undefined ? finding.source : `${finding.source} (${why})`;
   }).join(", ");
 }
 

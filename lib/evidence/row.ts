@@ -72,7 +72,7 @@ export function how(view: View): string {
   if (view.fate === "vanished") return "the server vanished";
   if (signal !== undefined) return `the server was ended by ${signal}`;
   if (view.fate === "orderly") return "the server ended in good order";
-  return `the server left with ${code}`;
+  return `the server left with exit code ${code}`;
 }
 
 /**

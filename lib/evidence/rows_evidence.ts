@@ -38,7 +38,7 @@ export const EVIDENCE_ROWS: readonly Row[] = [
     confidence: "certain",
     when: ({ death }) =>
       death.bootChanged
-        ? "the host has another boot id than the server was started under"
+        ? "the host was restarted: its boot id is not the one that the server was started under"
         : undefined,
   },
   {

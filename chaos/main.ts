@@ -1,0 +1,122 @@
+/**
+ * Random schedules over real tmux servers: whatever is killed, stopped or dies
+ * between two writes, every unasked-for death is recorded exactly once, no
+ * wanted one is, and nothing is left running.
+ *
+ * ```text
+ * deno task chaos [--seed N] [--schedules N] [--json] [--keep]
+ * ```
+ *
+ * Schedule `n` of a run has the seed `N + n`; `--seed S --schedules 1` does the
+ * steps of one schedule again. Linux only: it looks into `/proc`.
+ *
+ * @module
+ */
+
+import { parseArgs } from "node:util";
+import { fileURLToPath } from "node:url";
+import { balance } from "./books.ts";
+import { Observer } from "./observer.ts";
+import { perform } from "./perform.ts";
+import { failureText, type Outcome, reportText, tally } from "./report.ts";
+import { scheduleOf } from "./schedule.ts";
+import { faultsHit, inconsistent, settle, stopAll } from "./settle.ts";
+import { World } from "./world.ts";
+
+/** Schedules under way at once. */
+const SIDE_BY_SIDE = 2;
+
+/** The fault points that the program has, by name. */
+function faultPoints(): string[] {
+  const dir = fileURLToPath(new URL("../lib", import.meta.url));
+  const points = [...Deno.readDirSync(dir)].flatMap(({ name }) =>
+    name.endsWith(".ts")
+      ? [...Deno.readTextFileSync(`${dir}/${name}`).matchAll(/^\s+faultPoint\("([^"]+)"\);$/gm)]
+        .map((match) => match[1]!)
+      : []
+  );
+  return [...new Set(points)].sort();
+}
+
+async function hold(
+  observer: Observer,
+  seed: number,
+  points: readonly string[],
+  keep: boolean,
+): Promise<Outcome> {
+  const schedule = scheduleOf(seed, points);
+  const world = new World(observer);
+  const from = performance.now();
+  const complaints: string[] = [];
+  let kept = false;
+  try {
+    await perform(world, schedule);
+    complaints.push(...await settle(world));
+    complaints.push(...await stopAll(world));
+    complaints.push(...inconsistent(world));
+    const books = balance(world);
+    if (books.lost > 0) complaints.push(`${books.lost} deaths lost`);
+    if (books.doubled > 0) complaints.push(`${books.doubled} deaths recorded twice`);
+    if (books.false > 0) complaints.push(`${books.false} records of what was no unasked death`);
+    if (books.verdictless > 0) complaints.push(`${books.verdictless} without one first verdict`);
+    kept = keep && complaints.length > 0;
+    const secs = (performance.now() - from) / 1000;
+    const hits = faultsHit(world);
+    const text = complaints.length === 0 ? "" : failureText(world, seed, complaints, books, kept);
+    return { seed, complaints, books, hits, secs, text };
+  } finally {
+    await world.close(kept);
+  }
+}
+
+function print(text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+}
+
+function whole(text: string, flag: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0) {
+    print(`Cannot use --${flag} "${text}": give a whole number\n`);
+    Deno.exit(2);
+  }
+  return value;
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    args: Deno.args,
+    options: {
+      seed: { type: "string" },
+      schedules: { type: "string", default: "60" },
+      json: { type: "boolean", default: false },
+      keep: { type: "boolean", default: false },
+    },
+  });
+  const seed = values.seed === undefined
+    ? crypto.getRandomValues(new Uint32Array(1))[0]! % 1_000_000
+    : whole(values.seed, "seed");
+  const schedules = whole(values.schedules, "schedules");
+  const points = faultPoints();
+  const from = performance.now();
+  const outcomes: Outcome[] = [];
+  using observer = new Observer();
+  let next = 0;
+  if (!values.json) print(`chaos: ${schedules} schedules from seed ${seed}\n`);
+  await Promise.all(Array.from({ length: SIDE_BY_SIDE }, async () => {
+    while (next < schedules) {
+      const outcome = await hold(observer, seed + next++, points, values.keep);
+      outcomes.push(outcome);
+      if (!values.json) print(outcome.text || progress(outcomes.length, schedules));
+    }
+  }));
+  const report = tally(outcomes, points, seed, (performance.now() - from) / 60_000);
+  print(values.json ? JSON.stringify(report, null, 2) + "\n" : reportText(report));
+  return report.failed.length === 0 ? 0 : 1;
+}
+
+function progress(done: number, all: number): string {
+  return done % 20 === 0 && done < all ? `${done} schedules done\n` : "";
+}
+
+Deno.exit(await main());
