@@ -4,7 +4,7 @@
  * @module
  */
 
-import { readCanaryNote } from "../lib/canary.ts";
+import { readCanaryNote } from "../lib/watcher.ts";
 import { contextOf } from "../lib/context.ts";
 import { adoptPlain, type Bench, launchOwn, type Measured, startSh } from "./subjects.ts";
 import { pause } from "./world.ts";

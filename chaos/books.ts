@@ -19,6 +19,8 @@ export interface Entry {
   readonly server: Seen;
   readonly class: Class;
   readonly why: string;
+  /** It was up, and is known to have been watched. */
+  readonly armed: boolean;
   readonly records: number;
   readonly verdicts: number;
 }
@@ -57,7 +59,13 @@ export function balance(world: World): Books {
     for (const id of ids) known.add(id);
     const of = (some: Map<string, string>[]) =>
       some.filter((fields) => ids.includes(fields.get("death") ?? "")).length;
-    return { server, ...classify(world, server), records: of(records), verdicts: of(first) };
+    return {
+      server,
+      ...classify(world, server),
+      armed: armedBy(world, server) !== undefined,
+      records: of(records),
+      verdicts: of(first),
+    };
   });
   const strangers = records.map((fields) => fields.get("death") ?? "?").filter((id) =>
     !known.has(id)
@@ -103,7 +111,7 @@ function classify(world: World, server: Seen): { class: Class; why: string } {
 }
 
 /** A wanted end of a server that was under way before it was gone. */
-function wantedEnd(world: World, server: Seen): string | undefined {
+export function wantedEnd(world: World, server: Seen): string | undefined {
   const during = ({ begunAt, endedAt }: Command) =>
     begunAt < server.goneAt! && (endedAt ?? Infinity) > server.firstAt;
   for (const command of world.commands) {

@@ -16,6 +16,7 @@
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 import { balance } from "./books.ts";
+import { neglected } from "./duties.ts";
 import { Observer } from "./observer.ts";
 import { perform } from "./perform.ts";
 import { failureText, type Outcome, reportText, tally } from "./report.ts";
@@ -52,6 +53,7 @@ async function hold(
   try {
     await perform(world, schedule);
     complaints.push(...await settle(world));
+    complaints.push(...neglected(world, balance(world)));
     complaints.push(...await stopAll(world));
     complaints.push(...inconsistent(world));
     const books = balance(world);

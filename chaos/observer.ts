@@ -35,6 +35,7 @@ export interface Stat {
 const LOOK_MS = 6;
 /** A process may change its command line (fork, then exec) as long as it is so young. */
 const YOUNG_MS = 400;
+const YOUNG_LOOKS = 30;
 
 /** Reads `/proc/PID/stat`; `undefined` for a process that is not there. */
 export function statOf(pid: number): Stat | undefined {
@@ -69,8 +70,8 @@ function alive(stat: Stat | undefined): stat is Stat {
 export class Observer implements Disposable {
   readonly #seen: Seen[] = [];
   readonly #current = new Map<number, Seen>();
-  /** Processes that are nobody's, with the time until which they are young. */
-  readonly #others = new Map<number, number>();
+  /** How often, and since when, a process has been looked at. */
+  readonly #looks = new Map<number, { count: number; readonly since: number }>();
   #over = false;
 
   constructor() {
@@ -90,15 +91,15 @@ export class Observer implements Disposable {
     const pids = allPids();
     for (const seen of this.#current.values()) this.#lookAgain(seen, now);
     for (const pid of pids) {
-      const young = this.#others.get(pid);
-      const known = this.#current.get(pid);
-      if (known !== undefined && now - known.firstAt > YOUNG_MS) continue;
-      if (young !== undefined && now > young) continue;
-      if (young === undefined) this.#others.set(pid, now + YOUNG_MS);
+      const looks = this.#looks.get(pid) ?? { count: 0, since: now };
+      // On a busy machine little happens between two looks.
+      if (looks.count > YOUNG_LOOKS && now - looks.since > YOUNG_MS) continue;
+      looks.count++;
+      this.#looks.set(pid, looks);
       this.#identify(pid, now);
     }
     const there = new Set(pids);
-    for (const pid of this.#others.keys()) if (!there.has(pid)) this.#others.delete(pid);
+    for (const pid of this.#looks.keys()) if (!there.has(pid)) this.#looks.delete(pid);
   }
 
   #lookAgain(seen: Seen, now: number): void {
@@ -109,10 +110,15 @@ export class Observer implements Disposable {
     }
     seen.goneAt = now;
     this.#current.delete(seen.pid);
+    // The pid may have come again already.
+    this.#looks.delete(seen.pid);
   }
 
   #identify(pid: number, now: number): void {
-    const what = classify(argsOf(pid));
+    const args = argsOf(pid);
+    // One that is being killed has lost its arguments already.
+    if (args.length === 0) return;
+    const what = classify(args);
     const known = this.#current.get(pid);
     if (known?.role === what?.role && known?.identity === what?.identity) return;
     const stat = statOf(pid);

@@ -26,6 +26,7 @@ export async function perform(world: World, schedule: Schedule): Promise<void> {
   for (const step of schedule.steps) {
     await sleep(step.after);
     world.note(describe(step));
+    world.deeds.push({ deed: step, at: performance.now() });
     const command = await act(world, step);
     if (command !== undefined && "wait" in step && step.wait) await within(command.ended, WAIT_MS);
   }
@@ -61,7 +62,7 @@ function launch(world: World, deed: Extract<Deed, { do: "launch" }>): Command {
   const { who, program, restart, replace, fault } = deed;
   const script = program === "ends-0" ? "exit 0" : program === "ends-3" ? "exit 3" : SCRIPT;
   const conf = `${world.base}/broken.conf`;
-  if (program === "broken") Deno.writeTextFileSync(conf, "kill-server\n");
+  if (program === "broken") Deno.writeTextFileSync(conf, `new-session -d -s ${who} sleep 1000\n`);
   const args = [
     "launch",
     "--identity",

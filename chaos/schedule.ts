@@ -6,6 +6,7 @@
 
 import { aim } from "./aim.ts";
 import { Random } from "./random.ts";
+import { scenario } from "./scenarios.ts";
 
 /** "Die right here": see lib/fault.ts. */
 export interface Fault {
@@ -23,7 +24,7 @@ export type Program =
   /** Ends at once, with exit code 0 or 3. */
   | "ends-0"
   | "ends-3"
-  /** A configuration of tmux that ends the server at once. */
+  /** A configuration of tmux that takes the session's name away: the launch fails. */
   | "broken";
 
 /** How a session is ended from within. */
@@ -88,12 +89,20 @@ export function scheduleOf(seed: number, points: readonly string[]): Schedule {
   const steps: Step[] = [];
   const add = (deed: Deed, after = random.pause()) => steps.push({ ...deed, after });
   const who = random.pick(WHO);
-  if (random.chance(0.65)) {
-    for (const [deed, after] of aim(random, random.pick(points), who)) add(deed, after);
-    for (let n = random.whole(0, 4); n > 0; n--) add(randomDeed(random, points, who));
-  } else {
-    add(launchDeed(random, points, who));
-    for (let n = random.whole(3, 9); n > 0; n--) add(randomDeed(random, points, random.pick(WHO)));
+  switch (random.weigh({ aimed: 45, scenario: 40, random: 15 })) {
+    case "aimed":
+      for (const [deed, after] of aim(random, random.pick(points), who)) add(deed, after);
+      for (let n = random.whole(0, 4); n > 0; n--) add(randomDeed(random, points, who));
+      break;
+    case "scenario":
+      for (const [deed, after] of scenario(random, WHO)) add(deed, after);
+      for (let n = random.whole(0, 2); n > 0; n--) add(randomDeed(random, points, who));
+      break;
+    case "random":
+      add(launchDeed(random, points, who));
+      for (let n = random.whole(3, 9); n > 0; n--) {
+        add(randomDeed(random, points, random.pick(WHO)));
+      }
   }
   return { seed, steps };
 }

@@ -53,6 +53,8 @@ export class World {
   readonly ownEnds: { readonly server: Seen | undefined; readonly at: number }[] = [];
   /** Processes that were stopped by a signal. */
   readonly held: { readonly pid: number; readonly at: number }[] = [];
+  /** When each deed was done. */
+  readonly deeds: { readonly deed: Deed; readonly at: number }[] = [];
   /** What was done, with its time. */
   readonly diary: string[] = [];
   readonly #from = performance.now();

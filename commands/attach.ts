@@ -1,7 +1,7 @@
 import { livenessOf } from "../lib/host.ts";
 import { runOnTerminal } from "../lib/process.ts";
 import { needSession } from "../lib/sessions.ts";
-import { NotRunningError } from "../lib/teardown.ts";
+import { NotRunningError } from "../lib/stop.ts";
 import { attachArgs } from "../lib/tmux.ts";
 import { type App, contextFor, type RootFlags } from "./app.ts";
 

@@ -1,14 +1,14 @@
 import { attachCanary, type Conclusion } from "../lib/canary.ts";
 import { exitRecord } from "../lib/deaths.ts";
 import { UsageError } from "../lib/errors.ts";
-import { ownCanary } from "../lib/own.ts";
+import { ownCanary, type StartReport } from "../lib/own.ts";
 import { type App, callersDir, contextFor, type RootFlags, say } from "./app.ts";
 import { isAbsolute, resolve } from "node:path";
 
 interface Flags extends RootFlags {
   readonly identity: string;
   readonly sock?: string;
-  readonly own: boolean;
+  readonly own?: number;
 }
 
 /** `iapeer canary` */
@@ -23,9 +23,10 @@ export default async function (this: App, flags: Flags): Promise<void> {
   const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
   for (const signal of signals) Deno.addSignalListener(signal, leave);
   let conclusion: Conclusion | undefined;
-  if (flags.own) {
+  if (flags.own !== undefined) {
     if (flags.sock !== undefined) throw new UsageError("Cannot use --sock together with --own");
-    conclusion = await ownCanary(ctx, identity, (report) => say(this, JSON.stringify(report)));
+    const report = (started: StartReport) => say(this, JSON.stringify(started));
+    conclusion = await ownCanary(ctx, identity, flags.own, report);
   } else {
     const sock = flags.sock ?? ctx.paths.sock(identity);
     conclusion = await attachCanary(ctx, {

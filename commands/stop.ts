@@ -1,7 +1,7 @@
 import { messageOf } from "../lib/context.ts";
 import { UsageError } from "../lib/errors.ts";
 import { listSessions, needSession } from "../lib/sessions.ts";
-import { NotRunningError, stop } from "../lib/teardown.ts";
+import { NotRunningError, stop } from "../lib/stop.ts";
 import { type App, contextFor, type RootFlags, say } from "./app.ts";
 
 interface Flags extends RootFlags {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Arming, lookAround } from "./arming.ts";
+import { lookAround } from "./arming.ts";
 import { covers, nowOf, readClaim, spendClaim, writeClaim } from "./claims.ts";
 import { type Context, messageOf, note } from "./context.ts";
 import type { Observation } from "./deaths.ts";
@@ -19,7 +19,7 @@ import {
 } from "./host.ts";
 import { faultPoint, passFaultOn } from "./fault.ts";
 import { FlightRecorder } from "./flight.ts";
-import { isLocked, type Lock, waitLock } from "./locks.ts";
+import { type Lock, waitLock } from "./locks.ts";
 import { spawnChild } from "./process.ts";
 import { recordDeathSurely, type Recorded } from "./record.ts";
 import { rehearse } from "./rehearsal.ts";
@@ -27,73 +27,10 @@ import { selfCommand } from "./self.ts";
 import { readSession } from "./sessions.ts";
 import { Server } from "./tmux.ts";
 import { type End, watchAsClient } from "./watch.ts";
+import { beginNote, type CanaryNote, takeCanaryLock, watcherOf } from "./watcher.ts";
 
 export { exitLogPath, serverDeathsDir } from "./config.ts";
 export { canaryChannel } from "./tmux.ts";
-
-/** What a canary writes into the lock that it holds. */
-export interface CanaryNote {
-  /** The canary's own process id. */
-  readonly pid: number;
-  /** How it watches. */
-  readonly mode: "own" | "attach";
-  /** Path of the server's socket. */
-  readonly sock: string;
-  /** The incarnation under watch. */
-  readonly server: Incarnation;
-  /** Own mode: pid of the session's program. */
-  readonly panePid?: number;
-  /** Attach mode: the client that waits. */
-  readonly client?: Incarnation;
-  /** The machine as it was when the watch began. */
-  readonly armed?: Arming;
-}
-
-/** The lock that a canary holds while it watches. */
-export function canaryLock(ctx: Context, identity: string): string {
-  return ctx.paths.lock(`${identity}.canary`);
-}
-
-/**
- * Tells who watches a session.
- *
- * @param ctx The root.
- * @param identity Which session.
- * @returns The canary's note; `"starting"` for one that has not written it
- * yet; `undefined` if nobody watches.
- */
-export function watcherOf(ctx: Context, identity: string): CanaryNote | "starting" | undefined {
-  if (!isLocked(canaryLock(ctx, identity))) return undefined;
-  return readCanaryNote(ctx, identity) ?? "starting";
-}
-
-/** The last note, of a canary that lives or of one that is gone. */
-export function readCanaryNote(ctx: Context, identity: string): CanaryNote | undefined {
-  try {
-    const value = JSON.parse(Deno.readTextFileSync(canaryLock(ctx, identity)));
-    return typeof value?.pid === "number" && typeof value?.server?.pid === "number"
-      ? value
-      : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/**
- * Waits for the canary's lock. A look by somebody else holds it for
- * microseconds, an older canary until its death is in the journal.
- *
- * @throws {IapeerError} If another canary keeps watching.
- */
-export async function takeCanaryLock(ctx: Context, identity: string): Promise<Lock> {
-  const lock = await waitLock(canaryLock(ctx, identity), 1000);
-  if (lock === undefined) {
-    throw new IapeerError(
-      `Cannot watch "${identity}": another canary watches it already; see: iapeer status ${identity}`,
-    );
-  }
-  return lock;
-}
 
 /** Whether {@linkcode ensureCanary} found, started or did without a canary. */
 export type Ensured = "spawned" | "already" | "skipped" | "failed";
@@ -228,6 +165,8 @@ export class Watch implements Disposable {
   #note: CanaryNote;
 
   /**
+   * Writes the note and begins to sample the machine.
+   *
    * @param ctx The root.
    * @param lock The canary's lock.
    * @param note Who watches what.
@@ -338,7 +277,9 @@ export async function attachCanary(ctx: Context, options: AttachOptions): Promis
   const lock = await takeCanaryLock(ctx, identity);
   try {
     faultPoint("attach:locked");
-    await endLeftClient(ctx, identity);
+    // A canary that was SIGKILLed has left its client waiting.
+    const left = beginNote(ctx, identity, lock)?.client;
+    if (left !== undefined) await sendSignal(ctx.host, left, "TERM");
     faultPoint("attach:client-ended");
     const server = await findServer(ctx, identity, sock);
     const panePid = readSession(ctx, identity)?.panePid;
@@ -372,12 +313,6 @@ export async function attachCanary(ctx: Context, options: AttachOptions): Promis
 async function noteClient(ctx: Context, watch: Watch, pid: number): Promise<void> {
   const client = await incarnationOf(ctx.host, pid);
   if (client !== undefined) watch.tell({ client });
-}
-
-/** A canary that was SIGKILLed has left its client waiting. */
-async function endLeftClient(ctx: Context, identity: string): Promise<void> {
-  const client = readCanaryNote(ctx, identity)?.client;
-  if (client !== undefined) await sendSignal(ctx.host, client, "TERM");
 }
 
 async function findServer(ctx: Context, identity: string, sock: string): Promise<Incarnation> {

@@ -163,7 +163,7 @@ export function collectContext(ctx: Context, death: Death): CollectContext {
     death: factsOf(ctx, death),
     platform: host.platform,
     bootTime: host.now() / 1000 - host.uptime(),
-    home: Deno.env.get("HOME") || undefined,
+    home: host.home,
     cgroup: death.armed?.cgroup,
     sleep: host.sleep,
   };
@@ -201,6 +201,7 @@ function exists(path: string): boolean {
  */
 export function timelineOf(ctx: Context, death: Death): Moment[] {
   const { server, armed, observedAt, lastSeen, recordedAt, verdictAt, snapshotAt } = death;
+  const { revisedAt, verdict } = death;
   const moments: (Moment | undefined)[] = [
     { at: server.startedAt * 1000, what: `server ${server.pid} started` },
     armed && { at: armed.at, what: `canary armed (${death.mode ?? "unknown"} mode)` },
@@ -211,6 +212,7 @@ export function timelineOf(ctx: Context, death: Death): Moment[] {
     at(recordedAt, "line in exits.log on disk"),
     at(verdictAt, "verdict written"),
     at(snapshotAt, "snapshot on disk"),
+    at(revisedAt, `verdict revised to ${verdict}, from evidence that came late`),
   ];
   return moments.filter((moment) => moment !== undefined).sort((a, b) => a.at - b.at);
 }

@@ -89,6 +89,8 @@ export interface Death extends Observation {
   readonly peersLost?: number;
   /** When the verdict was written, in epoch milliseconds. */
   readonly verdictAt?: number;
+  /** When late evidence last changed the verdict, in epoch milliseconds. */
+  readonly revisedAt?: number;
   /** What was looked at, and what it gave. */
   readonly findings?: readonly Finding[];
   /** Resident size of the session's processes, as ticks saw it: epoch ms, KiB. */

@@ -6,7 +6,6 @@
  */
 
 import { join } from "node:path";
-import { canaryLock, readCanaryNote } from "./canary.ts";
 import { openRoot } from "./config.ts";
 import { type Context, contextOf } from "./context.ts";
 import { type Death, isInLog, listDeaths } from "./deaths.ts";
@@ -18,9 +17,10 @@ import { launch } from "./launch.ts";
 import { readLines } from "./log.ts";
 import { CANNOT, FEEDING, oomProgram } from "./oom_drill.ts";
 import { readSession, type SessionRecord } from "./sessions.ts";
-import { stop } from "./teardown.ts";
+import { stop } from "./stop.ts";
 import { Server } from "./tmux.ts";
 import type { VerdictName } from "./verdict.ts";
+import { canaryLock, readCanaryNote } from "./watcher.ts";
 
 /** How the server ends. */
 export type DrillKind = "kill" | "crash" | "kill-server" | "stop" | "oom";

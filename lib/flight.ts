@@ -20,33 +20,48 @@ export type FlightSample = readonly [
 ];
 
 /** Every so many samples the recorder's owner is told. */
-const TELL_EVERY = 3;
+const TELL_EVERY = 2;
+/** And at these parts of the first step, one after the other. */
+const TELL_EARLY = [0.05, 0.05, 0.1, 0.2, 0.4];
 const FIELDS = 4;
 
 /**
  * Samples, and sleeps in a futex. A timer of Deno's event loop wakes its thread
- * four times for each time it fires, a thread that waits wakes once [measured,
- * 2.9.6]: 0.2 against 0.85 context switches per second for one look in five.
- * Given as text, because a module of its own could not be loaded without the
- * right to read the program's folder.
+ * four times for each time it fires, a thread that waits wakes once; a message
+ * wakes its receiver as often as a timer, a notified `Atomics.waitAsync` once
+ * [measured, 2.9.6]: 0.2 against 0.85 context switches per second for one look
+ * in five. Given as text, because a module of its own could not be loaded
+ * without the right to read the program's folder.
+ *
+ * `control` holds: stop, samples taken, times told.
  */
-const SAMPLER = `onmessage = ({ data: { control, values, stepMs, kept, fields, every } }) => {
-  while (Atomics.load(control, 0) === 0) {
+const SAMPLER =
+  `onmessage = ({ data: { control, values, stepMs, kept, fields, every, early } }) => {
+  const pause = (ms) => Atomics.wait(control, 0, 0, ms);
+  const tell = () => {
+    Atomics.add(control, 2, 1);
+    Atomics.notify(control, 2);
+  };
+  const sample = () => {
     const { available, swapFree, swapTotal } = Deno.systemMemoryInfo();
     const count = control[1];
     values.set([Date.now(), available, swapTotal > 0 ? swapFree : -1, Deno.loadavg()[0]],
       count % kept * fields);
     Atomics.store(control, 1, count + 1);
-    if (count % every === every - 1) postMessage(count);
-    Atomics.wait(control, 0, 0, stepMs);
+    if (count % every === every - 1) tell();
+  };
+  sample();
+  for (const part of early) {
+    pause(part * stepMs);
+    tell();
   }
+  while (pause(stepMs) === "timed-out") sample();
   close();
 };`;
 
 /** Keeps the last half hour in memory; asks Deno only, so that it starts nothing. */
 export class FlightRecorder implements Disposable {
-  /** Stop, and the number of samples taken. */
-  readonly #control = new Int32Array(new SharedArrayBuffer(8));
+  readonly #control = new Int32Array(new SharedArrayBuffer(12));
   readonly #values = new Float64Array(
     new SharedArrayBuffer(FLIGHT_SAMPLES * FIELDS * Float64Array.BYTES_PER_ELEMENT),
   );
@@ -55,14 +70,14 @@ export class FlightRecorder implements Disposable {
   /**
    * Begins to sample; the first one is taken at once.
    *
-   * @param also What else is to be done now and then, every 15 seconds.
+   * @param also What else is to be done now and then: several times during the
+   * first step, and with every second sample.
    * @param stepMs Milliseconds between two samples.
    */
   constructor(also: () => void = () => {}, stepMs = FLIGHT_STEP_SECS * 1000) {
     const url = URL.createObjectURL(new Blob([SAMPLER], { type: "text/javascript" }));
     try {
       this.#worker = new Worker(url, { type: "module" });
-      this.#worker.onmessage = also;
       this.#worker.onerror = (event) => {
         event.preventDefault();
         warnOnce(`the flight recorder has stopped: ${event.message}`);
@@ -74,7 +89,9 @@ export class FlightRecorder implements Disposable {
         kept: FLIGHT_SAMPLES,
         fields: FIELDS,
         every: TELL_EVERY,
+        early: TELL_EARLY,
       });
+      void this.#listen(also);
     } catch (error) {
       warnOnce(`the flight recorder cannot be started: ${error}`);
     } finally {
@@ -83,32 +100,53 @@ export class FlightRecorder implements Disposable {
   }
 
   /**
-   * What was recorded.
+   * What was recorded, and a last look now: the sampler's own is up to a step
+   * old, and one that has only just been started has not looked yet.
    *
    * @returns Oldest first.
    */
   read(): FlightSample[] {
     const count = Atomics.load(this.#control, 1);
     const from = Math.max(0, count - FLIGHT_SAMPLES);
-    return Array.from({ length: count - from }, (_, n) => {
+    const samples = Array.from({ length: count - from }, (_, n) => {
       const start = (from + n) % FLIGHT_SAMPLES * FIELDS;
-      const [at, available, swapFree, load] = this.#values.subarray(start, start + FIELDS);
-      return [
-        at!,
-        kib(available!),
-        swapFree! < 0 ? null : kib(swapFree!),
-        Math.round(load! * 100) / 100,
-      ];
+      const [at, ...figures] = this.#values.subarray(start, start + FIELDS);
+      return sampleOf(at!, figures as [number, number, number]);
     });
+    try {
+      const { available, swapFree, swapTotal } = Deno.systemMemoryInfo();
+      const figures = [available, swapTotal > 0 ? swapFree : -1, Deno.loadavg()[0]!] as const;
+      samples.push(sampleOf(Date.now(), figures));
+    } catch (error) {
+      warnOnce(`the flight recorder cannot read the machine's memory: ${error}`);
+    }
+    return samples.slice(-FLIGHT_SAMPLES);
+  }
+
+  async #listen(also: () => void): Promise<void> {
+    for (let told = 0;; told = Atomics.load(this.#control, 2)) {
+      const { async, value } = Atomics.waitAsync(this.#control, 2, told);
+      if (async) await value;
+      if (Atomics.load(this.#control, 0) !== 0) return;
+      also();
+    }
   }
 
   /** Stops sampling. */
   [Symbol.dispose](): void {
     Atomics.store(this.#control, 0, 1);
     Atomics.notify(this.#control, 0);
+    Atomics.notify(this.#control, 2);
     this.#worker?.terminate();
     this.#worker = undefined;
   }
+}
+
+function sampleOf(
+  at: number,
+  [available, swapFree, load]: readonly [number, number, number],
+): FlightSample {
+  return [at, kib(available), swapFree < 0 ? null : kib(swapFree), Math.round(load * 100) / 100];
 }
 
 function kib(bytes: number): number {

@@ -27,6 +27,8 @@ export interface Host {
   readonly platform: string;
   /** Name of this machine. */
   readonly name: string;
+  /** The user's home directory, where that is known. */
+  readonly home: string | undefined;
   /** Wall clock in milliseconds since the epoch. */
   now(): number;
   /** Seconds since boot: a clock that nobody sets. */
@@ -41,6 +43,9 @@ export const denoHost: Host = {
   platform: Deno.build.os,
   get name() {
     return hostname();
+  },
+  get home() {
+    return Deno.env.get("HOME") || undefined;
   },
   now: () => Date.now(),
   uptime: () => Deno.osUptime(),
@@ -218,4 +223,21 @@ export async function bootId(host: Host): Promise<string | undefined> {
   const { code, stdout } = await host.tools.run("sysctl", ["-n", name]);
   const id = stdout.trim();
   return code === 0 && id !== "" ? id : undefined;
+}
+
+/**
+ * The command line of a process, its words joined by blanks.
+ *
+ * On Linux as it was started, byte for byte: `ps` writes `?` in the C locale
+ * for what is not ASCII.
+ *
+ * @param host This machine.
+ * @param pid Which process.
+ * @returns Empty if it is gone or does not tell.
+ */
+export async function commandOf(host: Host, pid: number): Promise<string> {
+  const { stdout } = host.platform === "linux"
+    ? await host.tools.run("cat", [`/proc/${pid}/cmdline`])
+    : await host.tools.run("ps", ["-ww", "-o", "command=", "-p", String(pid)]);
+  return stdout.replace(/[\0\n]+$/, "").replaceAll("\0", " ");
 }

@@ -10,11 +10,13 @@ import { type Context, note } from "./context.ts";
 import { IapeerError, UnknownStateError } from "./errors.ts";
 import { faultPoint, passFaultOn } from "./fault.ts";
 import { bootId, livenessOf } from "./host.ts";
+import { resolveStarting } from "./interrupted.ts";
 import type { StartReport } from "./own.ts";
 import { spawnChild } from "./process.ts";
 import { checkProgram } from "./program.ts";
 import { selfCommand } from "./self.ts";
 import {
+  decided,
   lockSession,
   readSession,
   type SessionRecord,
@@ -22,7 +24,7 @@ import {
   writeSession,
 } from "./sessions.ts";
 import { removeIfThere } from "./store.ts";
-import { killSession, resolveStarting, settle } from "./teardown.ts";
+import { killSession, settle } from "./teardown.ts";
 import { Server } from "./tmux.ts";
 
 /** How long the canary may take to report, in milliseconds: longer than it gives its server. */
@@ -166,13 +168,15 @@ export async function launchLocked(
     launchedAt: ctx.host.now(),
     ...(before?.lastDeath === undefined ? {} : { lastDeath: before.lastDeath }),
     ...(before?.ends === undefined ? {} : { ends: before.ends }),
+    ...(before?.undecided === undefined ? {} : { undecided: before.undecided }),
   };
   writeSession(ctx, starting);
   faultPoint("launch:starting-written");
   let report: StartReport;
   let canaryPid: number;
   try {
-    const { program, args } = selfCommand(ctx, ["canary", "--own", "--identity", identity]);
+    const own = ["canary", "--own", String(starting.launchedAt), "--identity", identity];
+    const { program, args } = selfCommand(ctx, own);
     const canary = passFaultOn(() =>
       spawnChild(program, args, { stdout: true, cwd: ctx.paths.root })
     );
@@ -195,7 +199,7 @@ export async function launchLocked(
     throw new IapeerError(report.error);
   }
   writeSession(ctx, {
-    ...starting,
+    ...decided(starting),
     state: "running",
     server: report.server,
     panePid: report.panePid,

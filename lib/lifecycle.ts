@@ -8,9 +8,10 @@ import { ensureCanary } from "./canary.ts";
 import { expired, nowOf, readClaim, voidClaim } from "./claims.ts";
 import { type Context, messageOf, note, warnOnce } from "./context.ts";
 import { faultPoint } from "./fault.ts";
-import { bootId, inspect, type Liveness, liveness, sendSignal } from "./host.ts";
+import { bootId, inspect, type Liveness, liveness, livenessOf, sendSignal } from "./host.ts";
 import type { ProcessInfo } from "./host_formats.ts";
 import { idleSeconds } from "./idle.ts";
+import { resolveStarting } from "./interrupted.ts";
 import { launchLocked } from "./launch.ts";
 import { waitLock } from "./locks.ts";
 import { sampleMemory } from "./memory.ts";
@@ -19,13 +20,14 @@ import { decide, endingOf, recent } from "./policy.ts";
 import { finishOpenDeaths, type Recorded } from "./record.ts";
 import { reviseDeaths } from "./revise.ts";
 import {
+  decided,
   listSessions,
   lockSession,
   readSession,
   type SessionRecord,
   writeSession,
 } from "./sessions.ts";
-import { killSession, resolveStarting, settle } from "./teardown.ts";
+import { killSession, settle } from "./teardown.ts";
 import { type ClientFailure, Server } from "./tmux.ts";
 
 export { killSession } from "./teardown.ts";
@@ -180,11 +182,17 @@ async function treat(ctx: Context, record: SessionRecord, round: Round): Promise
     if (resolved.server === undefined) {
       return { outcome: "reaped-gone", reason: "its launch was interrupted" };
     }
+    if (await livenessOf(ctx.host, resolved.server) === "gone") {
+      return await afterEnd(ctx, resolved, round);
+    }
     await ensureCanary(ctx, record.identity);
     return { outcome: "alive", reason: "its launch was interrupted; it came up whole" };
   }
   const { server } = record;
   if (server === undefined) {
+    if (record.undecided !== undefined) {
+      return await decideAbout(ctx, record, record.undecided, round);
+    }
     return record.state === "crash-loop"
       ? { outcome: "crash-loop" }
       : { outcome: "stopped", reason: record.state };
@@ -294,10 +302,20 @@ async function afterEnd(ctx: Context, record: SessionRecord, round: Round): Prom
   const settled = await settle(ctx, record);
   faultPoint("tick:settled");
   if (settled.recorded !== undefined) round.recorded.push(settled.recorded);
-  const { host } = ctx;
-  const uptime = host.uptime();
-  const ending = endingOf(settled.record, settled.how);
-  const reason = settled.how === "death" ? `server-dead: ${settled.record.lastDeath}` : ending;
+  return await decideAbout(ctx, settled.record, settled.how, round);
+}
+
+/** Does what the policy wants after an end. */
+async function decideAbout(
+  ctx: Context,
+  settled: SessionRecord,
+  how: "claimed" | "death",
+  round: Round,
+): Promise<Treated> {
+  const record = decided(settled);
+  const uptime = ctx.host.uptime();
+  const ending = endingOf(record, how);
+  const reason = how === "death" ? `server-dead: ${record.lastDeath}` : ending;
   const spec = record.spec;
   if (spec === undefined || ending === "wanted") return { outcome: "reaped-gone", reason };
   const boot = round.boot === undefined ? {} : { bootId: round.boot };
@@ -305,7 +323,7 @@ async function afterEnd(ctx: Context, record: SessionRecord, round: Round): Prom
     ...recent((record.ends ?? []).filter((end) => end.bootId === round.boot), uptime),
     { uptime, ...boot },
   ];
-  const after = { ...settled.record, ends };
+  const after = { ...record, ends };
   switch (decide(spec.policy.restart, ending, ends, uptime)) {
     case "rest":
       writeSession(ctx, after);
@@ -318,9 +336,15 @@ async function afterEnd(ctx: Context, record: SessionRecord, round: Round): Prom
         reason: `ended ${ends.length} times; start it with: iapeer start ${record.identity}`,
       };
     case "restart":
-      writeSession(ctx, after);
+      writeSession(ctx, { ...after, undecided: how });
       faultPoint("tick:restart-due");
-      await launchLocked(ctx, record.identity, spec);
+      try {
+        await launchLocked(ctx, record.identity, spec);
+      } catch (error) {
+        // It could not be started, and says so once.
+        writeSession(ctx, after);
+        throw error;
+      }
       faultPoint("tick:restarted");
       return { outcome: "restarted", reason };
   }

@@ -75,7 +75,7 @@ function shareLock(lockPath: string): Disposable | undefined {
   for (let n = 0; n < LOCK_TRIES; n++) {
     const lock = tryLock(lockPath, false);
     if (lock !== undefined) return lock;
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    pause();
   }
   return undefined;
 }
@@ -96,7 +96,7 @@ function writeLine(path: string, line: string, sync: boolean): number {
     const size = file.statSync().size;
     // The last line may have been cut by a power loss or a full disk: start on
     // a line of its own. A leading newline keeps the record one write.
-    const start = endsInLine(file, size) ? "\n" : "";
+    const start = isCut(file, size) ? "\n" : "";
     const bytes = new TextEncoder().encode(`${start}${line}\n`);
     writeAll(file, bytes);
     if (sync) {
@@ -107,6 +107,22 @@ function writeLine(path: string, line: string, sync: boolean): number {
   } finally {
     file.close();
   }
+}
+
+/**
+ * Tells whether the last line was cut. A file grows page by page while another
+ * process writes, so only one that still ends in the middle of a line a moment
+ * later counts: a newline too many would leave an empty line.
+ */
+function isCut(file: Deno.FsFile, size: number): boolean {
+  if (!endsInLine(file, size)) return false;
+  pause();
+  return endsInLine(file, file.statSync().size);
+}
+
+/** A millisecond, without giving way to anything else in this process. */
+function pause(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
 }
 
 /** Tells whether the file ends in the middle of a line. */

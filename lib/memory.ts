@@ -36,7 +36,7 @@ function readMemories(ctx: Context): Memories {
     const stored = readJson(memoryPath(ctx), (value) => {
       const { sessions } = value as { sessions?: Memories };
       if (typeof sessions !== "object") throw new TypeError("no sessions");
-      return sessions;
+      return Object.fromEntries(Object.entries(sessions).filter(([, memory]) => isWhole(memory)));
     });
     return stored.state === "found" ? stored.value : {};
   } catch {
@@ -60,15 +60,17 @@ export function memoryOf(
   return memoryIn(readMemories(ctx), identity, serverPid);
 }
 
+function isWhole(memory: SessionMemory | null): boolean {
+  return Array.isArray(memory?.samples) && Array.isArray(memory.children);
+}
+
 function memoryIn(
   memories: Memories,
   identity: string,
   serverPid: number,
 ): SessionMemory | undefined {
   const memory = memories[identity];
-  const whole = memory?.serverPid === serverPid && Array.isArray(memory.samples) &&
-    Array.isArray(memory.children);
-  return whole ? memory : undefined;
+  return memory?.serverPid === serverPid ? memory : undefined;
 }
 
 function isRecent(at: number | undefined, now: number): boolean {
@@ -98,7 +100,7 @@ export async function sampleMemory(
   const before = readMemories(ctx);
   // Whoever concludes why a server died may come a few ticks later.
   const sessions: Record<string, SessionMemory> = Object.fromEntries(
-    Object.entries(before).filter(([, { samples }]) => isRecent(samples?.at?.(-1)?.[0], now)),
+    Object.entries(before).filter(([, { samples }]) => isRecent(samples.at(-1)?.[0], now)),
   );
   for (const [identity, serverPid] of servers) {
     const family = familyOf(rows, serverPid);

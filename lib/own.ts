@@ -5,7 +5,7 @@
  * @module
  */
 
-import { concludeWatch, type Conclusion, takeCanaryLock, Watch } from "./canary.ts";
+import { concludeWatch, type Conclusion, Watch } from "./canary.ts";
 import { type Context, messageOf } from "./context.ts";
 import { toolPath, withEnvironment } from "./environment.ts";
 import { IapeerError } from "./errors.ts";
@@ -22,6 +22,7 @@ import {
   serverArgs,
 } from "./tmux.ts";
 import { type End, endOfChild } from "./watch.ts";
+import { beginNote, takeCanaryLock } from "./watcher.ts";
 
 /** What the canary reports to the launch that started it. */
 export type StartReport =
@@ -31,9 +32,6 @@ export type StartReport =
 /** How long a server may take until its session is there, in milliseconds. */
 const START_MS = 10_000;
 const RETRY_MS = 4;
-/** Most programs that end early do so within seconds; later the flight recorder's step will do. */
-const EARLY_NUDGES = 10;
-const EARLY_NUDGE_MS = 1000;
 /** How long a server that is ended because its start failed may take, in milliseconds. */
 const END_MS = 2000;
 
@@ -43,12 +41,14 @@ const END_MS = 2000;
  *
  * @param ctx The root.
  * @param identity Which session; its record says what to run.
+ * @param launchedAt Which launch of it, as its record says.
  * @param report Called once.
  * @returns What was done about its end; `undefined` if it never came up.
  */
 export async function ownCanary(
   ctx: Context,
   identity: string,
+  launchedAt: number,
   report: (report: StartReport) => void,
 ): Promise<Conclusion | undefined> {
   let lock;
@@ -57,8 +57,9 @@ export async function ownCanary(
   let record: SessionRecord & { spec: Spec };
   try {
     lock = await takeCanaryLock(ctx, identity);
+    beginNote(ctx, identity, lock);
     faultPoint("own:locked");
-    record = startingRecord(ctx, identity);
+    record = startingRecord(ctx, identity, launchedAt);
     [server, apart] = startServer(record);
     faultPoint("own:server-started");
   } catch (error) {
@@ -81,13 +82,16 @@ export async function ownCanary(
       report({ ready: false, error: `${messageOf(error)}${more}` });
       return conclusion;
     }
+    // tmux before 3.5 now and then misses the end of a pane's program, and then
+    // never runs its hook [tmux issue 2483; seen with 3.3a]. A SIGCHLD that its
+    // parent sends makes it look again, and costs nothing otherwise.
     const nudge = () => server.kill("SIGCHLD");
-    using _early = repeat(nudge, EARLY_NUDGES, EARLY_NUDGE_MS);
     using watch = new Watch(ctx, lock, {
       pid: Deno.pid,
       mode: "own",
       sock: record.sock,
       server: incarnation,
+      launchedAt,
       panePid: reply.panePid,
     }, nudge);
     faultPoint("own:watching");
@@ -99,20 +103,6 @@ export async function ownCanary(
   } finally {
     lock.release();
   }
-}
-
-/**
- * tmux before 3.5 now and then misses the end of a pane's program, and then
- * never runs its hook [tmux issue 2483; seen with 3.3a]. A SIGCHLD that its
- * parent sends makes it look again, and costs nothing otherwise.
- */
-function repeat(work: () => void, times: number, ms: number): Disposable {
-  let left = times;
-  const timer = setInterval(() => {
-    work();
-    if (--left === 0) clearInterval(timer);
-  }, ms);
-  return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
 /** The session could not be made: ends the server, unless somebody else did, and says why. */
@@ -134,9 +124,18 @@ async function abandon(
   );
 }
 
-function startingRecord(ctx: Context, identity: string): SessionRecord & { spec: Spec } {
+/**
+ * The record of the launch that started this canary. A canary that comes late,
+ * after its launch was killed, must not take the next launch's record for its own.
+ */
+function startingRecord(
+  ctx: Context,
+  identity: string,
+  launchedAt: number,
+): SessionRecord & { spec: Spec } {
   const record = readSession(ctx, identity);
-  if (record?.state !== "starting" || record.spec === undefined) {
+  const ours = record?.state === "starting" && record.launchedAt === launchedAt;
+  if (!ours || record.spec === undefined) {
     throw new IapeerError(
       `Cannot start "${identity}": no launch of it is under way; use: iapeer launch`,
     );

@@ -179,12 +179,18 @@ export function failureOf(tool: string, result: ToolResult): string | undefined 
   if (result.timedOut) return `${tool}: timed out`;
   if (result.signal !== undefined) return `${tool}: ended by ${result.signal}`;
   if (result.code === 0) return undefined;
-  const said = result.stderr.trim().split("\n")[0] ?? "";
+  const said = plainly(tool, result.stderr.trim().split("\n")[0] ?? "");
   return said === ""
     ? `${tool}: exit code ${result.code}`
     : said.startsWith(tool)
     ? said
     : `${tool}: ${said}`;
+}
+
+/** Deno starts a tool by its path, and some begin their complaints with that. */
+function plainly(tool: string, said: string): string {
+  const [path = "", ...rest] = said.split(": ");
+  return path.startsWith("/") && path.endsWith(`/${tool}`) ? [tool, ...rest].join(": ") : said;
 }
 
 /** How a watched child ended, as the kernel tells its parent. */

@@ -14,7 +14,8 @@ import type { Collector } from "./evidence/context.ts";
 import { coredumps } from "./evidence/linux.ts";
 import { crashReports, jetsamEvents } from "./evidence/macos.ts";
 import { tryLock } from "./locks.ts";
-import { appendLine } from "./log.ts";
+import { appendLine, readLines } from "./log.ts";
+import { parseLine } from "./logfmt.ts";
 import { deathLock } from "./record.ts";
 import type { Confidence } from "./verdict.ts";
 
@@ -57,20 +58,38 @@ async function reviseDeath(
   if (death?.findings === undefined || death.verdict === undefined) return;
   const fresh = await collectEvidence(collectContext(ctx, death), { collectors });
   if (!fresh.some((finding) => isNews(finding, death))) return;
-  const findings = [
-    ...death.findings.filter(({ source }) => !fresh.some((other) => other.source === source)),
-    ...fresh,
-  ];
+  const findings = merged(death.findings, fresh);
   const revised = withVerdict(ctx, death, findings);
   const raised = revised.verdict !== death.verdict
     ? RANK[revised.confidence!] >= RANK[death.confidence!] || death.verdict === "unknown"
     : RANK[revised.confidence!] > RANK[death.confidence!];
   // The evidence itself is kept in any case.
   if (!raised) return updateDeath(ctx, { ...death, findings });
-  updateDeath(ctx, revised);
-  appendLine(ctx.paths, ctx.paths.exitsLog, verdictRecord(ctx, revised, death.verdict)!, {
-    sync: true,
-  });
+  // The line first: whoever is killed in between leaves an entry that is
+  // revised again, and the line is not written twice.
+  if (!isTold(ctx, revised, death.verdict)) {
+    const line = verdictRecord(ctx, revised, death.verdict)!;
+    appendLine(ctx.paths, ctx.paths.exitsLog, line, { sync: true });
+  }
+  updateDeath(ctx, { ...revised, revisedAt: ctx.host.now() });
+}
+
+/** What was seen before, but for what is known better now. */
+function merged(before: readonly Finding[], fresh: readonly Finding[]): Finding[] {
+  const better = fresh.filter(({ source, state }) =>
+    state !== "unseen" || !before.some((finding) => finding.source === source)
+  );
+  return [
+    ...before.filter(({ source }) => !better.some((finding) => finding.source === source)),
+    ...better,
+  ];
+}
+
+function isTold(ctx: Context, { id, verdict, confidence }: Death, revises: string): boolean {
+  return readLines(ctx.paths, ctx.paths.exitsLog).map(parseLine).some((fields) =>
+    fields.get("death") === id && fields.get("revises") === revises &&
+    fields.get("verdict") === verdict && fields.get("confidence") === confidence
+  );
 }
 
 function isNews({ source, facts }: Finding, death: Death): boolean {

@@ -97,6 +97,11 @@ export interface SessionRecord {
   readonly lastDeath?: string;
   /** How its program ended by itself. */
   readonly lastExit?: SessionExit;
+  /**
+   * It ended in this way, and what its policy wants is not done yet: a tick
+   * that is killed before it has started the session again leaves this behind.
+   */
+  readonly undecided?: "claimed" | "death";
   /** Its last ends, for the crash-loop guard. */
   readonly ends?: readonly End[];
 }
@@ -182,6 +187,17 @@ export function listSessions(ctx: Context): string[] {
 export function rested(record: SessionRecord, changes: Partial<SessionRecord>): SessionRecord {
   const { server: _server, panePid: _pane, mode: _mode, ...rest } = record;
   return { ...rest, ...changes };
+}
+
+/**
+ * The record of a session about whose last end nothing is left to be decided.
+ *
+ * @param record The record.
+ * @returns A new record.
+ */
+export function decided(record: SessionRecord): SessionRecord {
+  const { undecided: _undecided, ...rest } = record;
+  return rest;
 }
 
 /**

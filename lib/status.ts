@@ -4,11 +4,11 @@
  * @module
  */
 
-import { type CanaryNote, watcherOf } from "./canary.ts";
 import type { Context } from "./context.ts";
 import { bootId, inspect, type Liveness, liveness, sameIncarnation } from "./host.ts";
 import { listSessions, readSession, type RestartPolicy, type SessionRecord } from "./sessions.ts";
 import { Server } from "./tmux.ts";
+import { type CanaryNote, watcherOf } from "./watcher.ts";
 
 /** What a session is doing. */
 export type SessionState = "alive" | "gone" | "stopped" | "parked" | "crash-loop" | "unreachable";

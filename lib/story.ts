@@ -114,8 +114,9 @@ export function evidenceLines(findings: readonly Finding[]): string[] {
 
 /** A fact for reading; a quoted line last, as it was. */
 function factLine(fact: Fact): string {
+  // Whole seconds: when the kernel's clock began is not known better than that.
   const when = "at" in fact && fact.at !== undefined
-    ? `${new Date(Math.round(fact.at * 1000)).toISOString()}  `
+    ? `${new Date(Math.floor(fact.at) * 1000).toISOString().slice(0, 19)}Z  `
     : "";
   return `${when}${told(fact)}`.replaceAll(/\s*\n\s*/g, "; ");
 }

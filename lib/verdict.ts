@@ -5,12 +5,12 @@
  * @module
  */
 
-import { type Evidence, type Finding, oneLine } from "./evidence.ts";
+import { type Evidence, oneLine } from "./evidence.ts";
 import { besides } from "./evidence/reasons.ts";
 import type { Confidence, Row, Verdict, VerdictName } from "./evidence/row.ts";
 import { EVIDENCE_ROWS } from "./evidence/rows_evidence.ts";
 import { OBSERVATION_ROWS } from "./evidence/rows_observed.ts";
-import { victimOf, viewOf } from "./evidence/view.ts";
+import { viewOf } from "./evidence/view.ts";
 
 export type { Confidence, Row, Verdict, VerdictName };
 
@@ -85,25 +85,4 @@ export function explain(
       reason: "no rule fits the evidence",
     },
   };
-}
-
-/**
- * Says whether a process of a pane was killed for want of memory.
- *
- * @param findings What was found.
- * @param panePid The process.
- * @returns The line that says so, or `undefined` if none does.
- */
-export function oomOfPane(
-  findings: readonly Finding[],
-  panePid: number,
-): string | undefined {
-  const victims = findings.flatMap(({ facts }) => facts).map(victimOf)
-    .filter((victim) => victim?.pid === panePid);
-  const told = victims.findLast((victim) => victim?.line.includes("Killed process"));
-  return quoted((told ?? victims.at(-1))?.line);
-}
-
-function quoted(text: string | undefined): string | undefined {
-  return text === undefined ? undefined : oneLine(text, 120);
 }

@@ -75,6 +75,8 @@ function sources(dir: string): string[] {
 async function perform(step: Step): Promise<boolean> {
   const env = Deno.env.toObject();
   for (const name of NOT_FOR_TESTS) delete env[name];
+  // Deno colours what it writes into a pipe, too.
+  if (!Deno.stdout.isTerminal()) env["NO_COLOR"] = "1";
   running = new Deno.Command(Deno.execPath(), {
     args: [...step.args],
     cwd: HERE,

@@ -197,9 +197,7 @@ async function repositoryFiles(): Promise<string[]> {
     cwd: HERE,
   }).output();
   assert.equal(code, 0, "git ls-files failed");
-  return words(new TextDecoder().decode(stdout)).filter((file) =>
-    exists(join(HERE, file))
-  );
+  return words(new TextDecoder().decode(stdout)).filter((file) => exists(join(HERE, file)));
 }
 
 const shellcheck = which("shellcheck");
@@ -228,8 +226,7 @@ Deno.test({
 
 Deno.test(".deno-version agrees with all that names a Deno version", async () => {
   assert.equal(Deno.version.deno, PIN);
-  const named =
-    /\bdeno(?:[-_ ]?version)?["']?\s*[:=@]\s*["']?v?(\d+\.\d+\.\d+)/gi;
+  const named = /\bdeno(?:[-_ ]?version)?["']?\s*[:=@]\s*["']?v?(\d+\.\d+\.\d+)/gi;
   for (const file of await repositoryFiles()) {
     if (file === "deno.lock" || file.startsWith("tests/")) continue;
     for (
@@ -606,8 +603,7 @@ if [ -e '${place.fakes}'/$file ]; then /bin/chmod 755 '${place.fakes}'/$file; fi
 Deno.test("bootstrap makes way for the task and adds IAPEER_DENO only", async () => {
   using place = new Place();
   place.fake({
-    deno:
-      `case $1 in --version) echo "deno ${PIN} (fake)";; *) echo "$$"; /usr/bin/env;; esac`,
+    deno: `case $1 in --version) echo "deno ${PIN} (fake)";; *) echo "$$"; /usr/bin/env;; esac`,
   });
   const env = { HOME: "/h", PATH: place.fakes, version: "mine" };
   const ofNpm = { INIT_CWD: "/x", npm_config_user_agent: "npm/10" };
@@ -676,10 +672,7 @@ Deno.test("bootstrap installs Deno from npm, two at once without harm", async ()
 echo "$@"; mkdir package && cp "$HOME/deno.txt" package/deno && tar -czf some.tgz package`,
   });
   place.real("mkdir", "mktemp", "tar", "gzip", "chmod", "mv", "rm", "cp");
-  const left = () =>
-    [...Deno.readDirSync(join(place.checkout, ".deno"))].map(({ name }) =>
-      name
-    );
+  const left = () => [...Deno.readDirSync(join(place.checkout, ".deno"))].map(({ name }) => name);
 
   Deno.writeTextFileSync(join(place.top, "deno.txt"), DENO_OF("1.0.0"));
   const wrong = await place.boot(["t"]);

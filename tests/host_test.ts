@@ -118,11 +118,19 @@ Deno.test("liveness() tells alive, stopped, gone and unknown apart", () => {
 
 Deno.test("livenessOf() calls a zombie gone for as long as nobody reaps it", async () => {
   // It execs into a program that knows nothing of the child it has.
-  const parent = spawnChild("sh", ["-c", "sleep 0 & echo $!; exec sleep 60"], { stdout: true });
+  const parent = spawnChild("sh", ["-c", "sleep 60 & echo $!; exec sleep 60"], { stdout: true });
   try {
     const reader = parent.stdout!.getReader();
     const pid = Number(new TextDecoder().decode((await reader.read()).value));
     await reader.cancel();
+    // The shell itself would reap a child that ends before the exec.
+    await until(
+      "the exec",
+      async () =>
+        (await denoHost.tools.run("ps", ["-o", "args=", "-p", `${parent.pid}`])).stdout ===
+          "sleep 60\n",
+    );
+    Deno.kill(pid, "SIGKILL");
     await until("a zombie", async () => (await inspect(denoHost, [pid]))!.get(pid)!.zombie);
     const { startedAt, startTicks } = (await inspect(denoHost, [pid]))!.get(pid)!;
     const zombie = { pid, startedAt, ...(startTicks === undefined ? {} : { startTicks }) };

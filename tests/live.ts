@@ -15,9 +15,11 @@ import { permissionFlags } from "../lib/permissions.ts";
 import { listSessions, readSession } from "../lib/sessions.ts";
 import type { SessionStatus } from "../lib/status.ts";
 import {
+  type Fields,
   isRunning,
   processesOf,
   type Ran,
+  readLog,
   run,
   type Running,
   sendSignal,
@@ -28,14 +30,14 @@ import {
   untilGone,
 } from "./live_host.ts";
 
+export type { Fields } from "./live_host.ts";
+
 const HERE = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Names this test in the environment of everything that it starts. */
 const MARK = "IAPEER_LIVE_TEST";
-
-/** A program that does nothing until it is ended. */
+/** Does nothing until it is ended. */
 export const SLEEP = ["sleep", "10000"] as const;
-
 /** A session that was launched. */
 export interface Session {
   readonly identity: string;
@@ -50,9 +52,6 @@ export interface Outcome {
   readonly outcome: string;
   readonly reason?: string;
 }
-
-/** Fields of one line of a log. */
-export type Fields = Record<string, string>;
 
 /** One test's root and everything that runs for it. */
 export class Live implements AsyncDisposable {
@@ -81,7 +80,6 @@ export class Live implements AsyncDisposable {
     return contextOf(this.root);
   }
 
-  /** Environment of everything that the test starts. */
   env(more: Readonly<Record<string, string>> = {}): Record<string, string> {
     return { [MARK]: this.base, ...more };
   }
@@ -191,28 +189,16 @@ export class Live implements AsyncDisposable {
     return { sock, pid: Number(stdout) };
   }
 
-  /** The lines of a log, oldest first. */
-  #log(path: string): Fields[] {
-    let text: string;
-    try {
-      text = Deno.readTextFileSync(path);
-    } catch {
-      return [];
-    }
-    return text.split("\n").filter((line) => line !== "")
-      .map((line) => Object.fromEntries(parseLine(line)));
-  }
-
   /** The records of one kind in `exits.log`, of one session or of all. */
   records(ev: string, identity?: string): Fields[] {
-    return this.#log(this.ctx.paths.exitsLog).filter((fields) =>
+    return readLog(this.ctx.paths.exitsLog).filter((fields) =>
       fields["ev"] === ev && (identity === undefined || fields["identity"] === identity)
     );
   }
 
   /** The decisions of one kind in `lifecycle.log`. */
   decisions(ev: string, identity?: string): Fields[] {
-    return this.#log(this.ctx.paths.lifecycleLog).filter((fields) =>
+    return readLog(this.ctx.paths.lifecycleLog).filter((fields) =>
       fields["ev"] === ev && (identity === undefined || fields["identity"] === identity)
     );
   }
@@ -234,7 +220,7 @@ export class Live implements AsyncDisposable {
   ): Promise<T> {
     return until(what, probe, async () => {
       const { lifecycleLog, exitsLog } = this.ctx.paths;
-      const logs = [lifecycleLog, exitsLog].flatMap((path) => this.#log(path));
+      const logs = [lifecycleLog, exitsLog].flatMap((path) => readLog(path));
       const runs = (await processesOf(this.base)).map(({ pid, command }) => `${pid} ${command}`);
       return [...logs.map((fields) => JSON.stringify(fields)), ...runs].join("\n");
     });

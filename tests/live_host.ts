@@ -6,6 +6,7 @@
  */
 
 import assert from "node:assert/strict";
+import { parseLine } from "../lib/logfmt.ts";
 
 /** How long a state may take to come, in milliseconds: for a machine that is busy with other tests. */
 export const LIMIT_MS = 30_000;
@@ -171,4 +172,19 @@ export async function untilGone(pid: number, what: string): Promise<void> {
 /** Every process whose command line or environment names `mark`. Zombies have neither. */
 export async function processesOf(mark: string): Promise<Process[]> {
   return (await ps("axeww")).filter(({ command }) => command.includes(mark));
+}
+
+/** Fields of one line of a log. */
+export type Fields = Record<string, string>;
+
+/** The lines of a log, oldest first; none where there is no log. */
+export function readLog(path: string): Fields[] {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(path);
+  } catch {
+    return [];
+  }
+  return text.split("\n").filter((line) => line !== "")
+    .map((line) => Object.fromEntries(parseLine(line)));
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { isLocked } from "../lib/locks.ts";
 import { Live, SLEEP } from "./live.ts";
 import { isRunning, processesOf, sendSignal, untilGone } from "./live_host.ts";
 
@@ -115,4 +116,55 @@ Deno.test("a second launch right after one that was killed succeeds or refuses, 
     assert.equal((await live.status("claude-bob")).state, "alive");
     await assertUsable(live);
   }
+});
+
+/** A launch that was killed, and its canary, held up before it has done anything. */
+async function lateCanary(live: Live): Promise<number> {
+  while (true) {
+    const launching = live.start(ARGS);
+    const canary = await live.until(
+      "its canary",
+      async () =>
+        (await processesOf(live.base)).find(({ command }) => / canary .*--own /.test(command))?.pid,
+    );
+    sendSignal(canary, "SIGSTOP");
+    launching.kill("SIGKILL");
+    await launching.ended;
+    if (!isLocked(live.ctx.paths.lock("claude-bob.canary"))) return canary;
+    // It was faster: once more.
+    sendSignal(canary, "SIGCONT");
+    await assertNoServerWithoutOwner(live);
+    await assertUsable(live);
+  }
+}
+
+Deno.test("a canary that is later than the tick after its launch was killed starts no server", async () => {
+  await using live = await Live.open();
+  const canary = await lateCanary(live);
+  assert.equal((await live.tickOf("claude-bob")).outcome, "reaped-gone");
+  sendSignal(canary, "SIGCONT");
+  await untilGone(canary, "the canary");
+  assert.deepEqual(await live.processes(), []);
+  await assertUsable(live);
+});
+
+Deno.test("a canary that is later than the next launch leaves that one alone", async () => {
+  await using live = await Live.open();
+  const canary = await lateCanary(live);
+  const launching = live.start(ARGS);
+  await live.until(
+    "the next launch has begun",
+    async () =>
+      (await processesOf(live.base)).some(({ pid, command }) =>
+        / canary .*--own /.test(command) && pid !== canary
+      ),
+  );
+  sendSignal(canary, "SIGCONT");
+  const { code, stderr } = await launching.ended;
+  assert.equal(code, 0, stderr);
+  await untilGone(canary, "the canary");
+  const servers = (await live.processes()).filter((line) => / \S*tmux -D /.test(line));
+  assert.equal(servers.length, 1);
+  assert.equal((await live.status("claude-bob")).state, "alive");
+  await assertUsable(live);
 });

@@ -160,7 +160,6 @@ Deno.test(
       return entry?.step === "closed" && entry;
     });
     assert(before > 0 && peak - before < 200 * 1024, `${before} KiB before, ${peak} KiB at most`);
-    console.log(before, peak);
     assert.equal(states(death)["who -b"], "unseen");
     assert.equal(states(death)["coredumpctl"], "unseen");
     const { size } = await Deno.stat(death.forensics!);

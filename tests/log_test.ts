@@ -73,11 +73,11 @@ Deno.test("appendLine() throws when the storage refuses", () =>
 Deno.test("appendLine() of many processes loses, tears and doubles no line while it rotates", () =>
   withRoot(async ({ paths }) => {
     const writers = ["ann", "bob", "cho", "dan"];
-    const each = 150;
+    const each = 250;
     await Promise.all(writers.map((name) => runJob("append", paths.root, name, String(each))));
     const files = [...Deno.readDirSync(paths.logs)].filter((entry) => entry.isFile)
       .map((entry) => entry.name).filter((name) => name.startsWith("lifecycle.log"));
-    assert(files.length > 5, `it rotated ${files.length - 1} times`);
+    assert(files.length > 2, `it rotated ${files.length - 1} times`);
     // Oldest first: the higher its number, the older a file is.
     files.sort((a, b) => Number(b.split(".")[2] ?? 0) - Number(a.split(".")[2] ?? 0));
     const next = new Map(writers.map((name) => [name, 0]));

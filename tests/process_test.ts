@@ -105,6 +105,7 @@ Deno.test("failureOf() says in one line why a run gave nothing", () => {
       [{ code: 1, stderr: " \n" }, "dmesg: exit code 1"],
       [{ code: 1, stderr: "no\nmore" }, "dmesg: no"],
       [{ code: 1, stderr: "dmesg: denied\n" }, "dmesg: denied"],
+      [{ code: 1, stderr: "/usr/bin/dmesg: /x: denied\n" }, "dmesg: /x: denied"],
     ] as const
   ) assert.equal(failureOf("dmesg", result(fields)), said);
 });

@@ -52,6 +52,7 @@ async function risen(
 ): Promise<Finding> {
   const result = await ask(ctx, "cat", [file], { maxBytes: 262_144 });
   const trouble = failureOf("cat", result);
+  if (trouble?.endsWith("No such file or directory")) return unseen(source, `${file} is gone`);
   if (trouble !== undefined) return unseen(source, trouble);
   const to = oomKillIn(result.stdout);
   if (to === undefined) return unseen(source, "it counts no OOM kills");

@@ -1,0 +1,148 @@
+/**
+ * Who watches a session: the canary's lock, and what its holder has noted in it.
+ *
+ * @module
+ */
+
+import type { Arming } from "./arming.ts";
+import { type Context, note } from "./context.ts";
+import { IapeerError } from "./errors.ts";
+import { commandOf, type Incarnation, inspect, livenessOf, sendSignal, waitGone } from "./host.ts";
+import { isLocked, type Lock, waitLock } from "./locks.ts";
+
+/** What a canary writes into the lock that it holds. */
+export interface CanaryNote {
+  /** The canary's own process id. */
+  readonly pid: number;
+  /** How it watches. */
+  readonly mode: "own" | "attach";
+  /** Path of the server's socket. */
+  readonly sock: string;
+  /** The incarnation under watch. */
+  readonly server: Incarnation;
+  /** Own mode: of which launch, as its record says. */
+  readonly launchedAt?: number;
+  /** Own mode: pid of the session's program. */
+  readonly panePid?: number;
+  /** Attach mode: the client that waits. */
+  readonly client?: Incarnation;
+  /** The machine as it was when the watch began. */
+  readonly armed?: Arming;
+}
+
+/** The lock that a canary holds while it watches. */
+export function canaryLock(ctx: Context, identity: string): string {
+  return ctx.paths.lock(`${identity}.canary`);
+}
+
+/**
+ * Tells who watches a session.
+ *
+ * @param ctx The root.
+ * @param identity Which session.
+ * @returns The canary's note; `"starting"` for one that has not written it
+ * yet; `undefined` if nobody watches.
+ */
+export function watcherOf(ctx: Context, identity: string): CanaryNote | "starting" | undefined {
+  if (!isLocked(canaryLock(ctx, identity))) return undefined;
+  return readCanaryNote(ctx, identity) ?? "starting";
+}
+
+/** The last note, of a canary that lives or of one that is gone. */
+export function readCanaryNote(ctx: Context, identity: string): CanaryNote | undefined {
+  const value = readNote(ctx, identity) as CanaryNote | undefined;
+  return typeof value?.pid === "number" && typeof value.server?.pid === "number"
+    ? value
+    : undefined;
+}
+
+function readNote(ctx: Context, identity: string): { readonly pid?: unknown } | undefined {
+  try {
+    return JSON.parse(Deno.readTextFileSync(canaryLock(ctx, identity)));
+  } catch {
+    return undefined;
+  }
+}
+
+/** How long a canary that lets go is waited for, in milliseconds. */
+const LET_GO_MS = 1000;
+
+/**
+ * Waits for the canary's lock. A look by somebody else holds it for
+ * microseconds, an older canary until its death is in the journal. One that a
+ * signal holds up never lets go: see {@linkcode evictCanary}.
+ *
+ * What an older canary has noted stays until {@linkcode beginNote}.
+ *
+ * @throws {IapeerError} If another canary keeps watching.
+ */
+export async function takeCanaryLock(ctx: Context, identity: string): Promise<Lock> {
+  const path = canaryLock(ctx, identity);
+  let lock = await waitLock(path, LET_GO_MS);
+  if (lock === undefined && await evictCanary(ctx, identity)) {
+    lock = await waitLock(path, LET_GO_MS);
+  }
+  if (lock === undefined) {
+    throw new IapeerError(
+      `Cannot watch "${identity}": another canary watches it already; see: iapeer status ${identity}`,
+    );
+  }
+  return lock;
+}
+
+/**
+ * Takes the place of an older canary's note: whoever found that one beside the
+ * lock of a canary that is only starting would take it for one that watches.
+ *
+ * @param ctx The root.
+ * @param identity Which session.
+ * @param lock The canary's lock, just taken.
+ * @returns The older note.
+ */
+export function beginNote(ctx: Context, identity: string, lock: Lock): CanaryNote | undefined {
+  const said = readCanaryNote(ctx, identity);
+  lock.note(JSON.stringify({ pid: Deno.pid }));
+  return said;
+}
+
+/** A canary that a signal holds up, if it is one that holds the lock of this session. */
+async function heldCanary(ctx: Context, identity: string): Promise<Incarnation | undefined> {
+  const pid = readNote(ctx, identity)?.pid;
+  if (typeof pid !== "number" || pid === Deno.pid || !isLocked(canaryLock(ctx, identity))) {
+    return undefined;
+  }
+  const info = (await inspect(ctx.host, [pid]))?.get(pid);
+  if (info === undefined || info.zombie || !info.stopped) return undefined;
+  const command = await commandOf(ctx.host, pid);
+  // The pid may have come again since the note was written.
+  const ours = command.includes(" canary ") && command.includes(` --identity ${identity} `) &&
+    command.endsWith(` --root ${ctx.paths.root}`);
+  const { startedAt, startTicks } = info;
+  return ours ? { pid, startedAt, ...(startTicks === undefined ? {} : { startTicks }) } : undefined;
+}
+
+/**
+ * Tells whether the canary of a session is held up by a signal: then it does
+ * not finish what it does, however long it is waited for.
+ */
+export async function isHeldUp(ctx: Context, identity: string): Promise<boolean> {
+  return await heldCanary(ctx, identity) !== undefined;
+}
+
+/**
+ * Ends a canary that a signal holds up while it has nothing to watch any more:
+ * it would keep the next server unwatched. What it had to record is recorded by
+ * whoever finds its server gone.
+ *
+ * @param ctx The root.
+ * @param identity Which session.
+ * @returns `true` if there was one; its lock is then free.
+ */
+export async function evictCanary(ctx: Context, identity: string): Promise<boolean> {
+  const watched = readCanaryNote(ctx, identity)?.server;
+  if (watched !== undefined && await livenessOf(ctx.host, watched) !== "gone") return false;
+  const canary = await heldCanary(ctx, identity);
+  if (canary === undefined || !await sendSignal(ctx.host, canary, "KILL")) return false;
+  note(ctx, "canary-evicted", [["identity", identity], ["canary_pid", canary.pid]]);
+  return await waitGone(ctx.host, canary, LET_GO_MS);
+}

@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { Live, SLEEP } from "./live.ts";
+import { isRunning, processesOf, sendSignal, untilGone } from "./live_host.ts";
+
+/** The environment that has a process die at a fault point. */
+function dieAt(live: Live, command: string, point: string): Record<string, string> {
+  return { IAPEER_TEST_FAULT: `${command} ${point} 1 ${live.root}/faults.log` };
+}
+
+const LAUNCH = ["launch", "--identity", "claude-bob", "--", ...SLEEP];
+
+/** The servers that run for a test. */
+async function servers(live: Live): Promise<number[]> {
+  return (await processesOf(live.base)).filter(({ command }) => /^\S*tmux -D /.test(command))
+    .map(({ pid }) => pid);
+}
+
+Deno.test("a process dies at the fault point that a test names, and nobody inherits the name", async () => {
+  await using live = await Live.open();
+  const env = dieAt(live, "launch", "launch:reported");
+  const { signal } = await live.cli(LAUNCH, { env });
+  assert.equal(signal, "SIGKILL");
+  assert.match(Deno.readTextFileSync(`${live.root}/faults.log`), /^launch:reported \d+\n$/);
+  const told = (await processesOf(live.base)).filter(({ command }) =>
+    command.includes("IAPEER_TEST_FAULT")
+  );
+  assert.deepEqual(told, []);
+  const record = Deno.readTextFileSync(live.ctx.paths.session("claude-bob"));
+  assert(!record.includes("IAPEER_TEST_FAULT"), record);
+});
+
+Deno.test("a session that came up and died after its launch was killed is recorded, though its canary was killed too", async () => {
+  await using live = await Live.open();
+  await live.cli(LAUNCH, { env: dieAt(live, "launch", "launch:reported") });
+  const [server] = await servers(live);
+  const canary = (await processesOf(live.base)).find(({ command }) => / canary /.test(command))!;
+  sendSignal(canary.pid, "SIGKILL");
+  await untilGone(canary.pid, "the canary");
+  sendSignal(server!, "SIGKILL");
+  await live.until("the server is gone", async () => !await isRunning(server!));
+  assert.equal((await live.tickOf("claude-bob")).outcome, "reaped-gone");
+  const records = live.records("server-exit", "claude-bob");
+  assert.deepEqual(records.map((one) => [one["server_pid"], one["cause"]]), [
+    [String(server), "unobserved"],
+  ]);
+});
+
+Deno.test("an interrupted launch whose server is held up is not ended for it", async () => {
+  await using live = await Live.open();
+  await live.cli(LAUNCH, { env: dieAt(live, "launch", "launch:reported") });
+  const [server] = await servers(live);
+  sendSignal(server!, "SIGSTOP");
+  await live.tick();
+  assert(await isRunning(server!));
+  sendSignal(server!, "SIGCONT");
+  assert.equal((await live.tickOf("claude-bob")).outcome, "alive");
+  assert.equal((await live.status("claude-bob")).server?.pid, server);
+  assert.deepEqual(live.records("server-exit"), []);
+});
+
+Deno.test("a canary that hangs while it brings up a server is ended with it", async () => {
+  await using live = await Live.open();
+  const launching = live.start(LAUNCH);
+  const server = await live.until("the server", async () => (await servers(live))[0]);
+  const canary = (await processesOf(live.base)).find(({ command }) => / canary /.test(command))!;
+  sendSignal(canary.pid, "SIGSTOP");
+  launching.kill("SIGKILL");
+  await launching.ended;
+  await live.tick();
+  sendSignal(canary.pid, "SIGCONT");
+  const { state } = await live.status("claude-bob");
+  if (state === "alive") return; // It was faster than the signal: there is nothing to see.
+  await untilGone(server, "the server");
+  await untilGone(canary.pid, "the canary");
+  assert.deepEqual(live.records("server-exit"), []);
+  assert.deepEqual(await live.processes(), []);
+});
