@@ -25,7 +25,7 @@ interface Flags extends JsonFlags {
 /** `iapeer deaths` */
 export default async function (this: App, flags: Flags, which?: string): Promise<void> {
   const ctx = contextFor(flags);
-  await Promise.all(finishOpenDeaths(ctx).map((one) => one.closed));
+  await Promise.all(finishOpenDeaths(ctx, { thorough: true }).map((one) => one.closed));
   const all = listDeaths(ctx);
   const one = all.find((death) => death.id === which);
   if (one !== undefined) {

@@ -12,7 +12,7 @@ interface Flags extends JsonFlags {
 export default async function (this: App, flags: Flags): Promise<void> {
   const ctx = contextFor(flags);
   if (flags.once) {
-    const { results, recorded } = await tick(ctx, flags.verbose);
+    const { results, recorded } = await tick(ctx, { verbose: flags.verbose, thorough: true });
     if (flags.json) printJson(this, results);
     else {
       for (

@@ -17,6 +17,7 @@ import { checkProgram } from "./program.ts";
 import { selfCommand } from "./self.ts";
 import {
   decided,
+  type End,
   lockSession,
   readSession,
   type SessionRecord,
@@ -146,6 +147,8 @@ async function refuseForeignServer(ctx: Context, identity: string): Promise<void
  * @param ctx The root.
  * @param identity Which session.
  * @param spec What to run.
+ * @param ends Earlier ends that still count for the crash-loop guard: a launch
+ * that the user asks for begins anew.
  * @returns The pids and the socket.
  * @throws {IapeerError} If it cannot be started; nothing is then left running.
  */
@@ -153,6 +156,7 @@ export async function launchLocked(
   ctx: Context,
   identity: string,
   spec: Spec,
+  ends: readonly End[] = [],
 ): Promise<Launched> {
   await checkProgram(ctx.host.tools, spec);
   const before = readSession(ctx, identity);
@@ -167,7 +171,7 @@ export async function launchLocked(
     hostName: ctx.host.name,
     launchedAt: ctx.host.now(),
     ...(before?.lastDeath === undefined ? {} : { lastDeath: before.lastDeath }),
-    ...(before?.ends === undefined ? {} : { ends: before.ends }),
+    ...(ends.length === 0 ? {} : { ends }),
     ...(before?.undecided === undefined ? {} : { undecided: before.undecided }),
   };
   writeSession(ctx, starting);

@@ -96,19 +96,30 @@ interface Round {
   readonly alive: Map<string, number>;
 }
 
+/** Options of {@linkcode tick}. */
+export interface TickOptions {
+  /** Log the sessions that are simply alive, too. */
+  readonly verbose?: boolean;
+  /** Read the whole death journal, see {@linkcode finishOpenDeaths}. */
+  readonly thorough?: boolean;
+}
+
 /**
  * Looks at every session once.
  *
  * @param ctx The root.
- * @param verbose Log the sessions that are simply alive, too.
+ * @param options See {@linkcode TickOptions}.
  * @returns One outcome for each session.
  * @throws {Error} If another tick holds the lock for too long.
  */
-export async function tick(ctx: Context, verbose = false): Promise<Tick> {
+export async function tick(
+  ctx: Context,
+  { verbose = false, thorough = false }: TickOptions = {},
+): Promise<Tick> {
   using lock = await waitLock(ctx.paths.lock("tick"), TICK_BUSY_MS);
   if (lock === undefined) throw new Error("another tick has been under way for too long");
   faultPoint("tick:locked");
-  const recorded = finishOpenDeaths(ctx);
+  const recorded = finishOpenDeaths(ctx, { thorough });
   faultPoint("tick:entries-taken");
   const identities = listSessions(ctx);
   const [infos, boot] = await Promise.all([lookAtAll(ctx, identities), bootId(ctx.host)]);
@@ -282,7 +293,7 @@ async function afterPane(
         "its session is gone, other sessions keep the server",
       );
       const settled = await settle(ctx, record);
-      writeSession(ctx, { ...settled.record, state: "gone" });
+      writeSession(ctx, { ...decided(settled.record), state: "gone" });
       return { outcome: "reaped-gone", reason: "session-gone" };
     }
     case "alive": {
@@ -339,7 +350,7 @@ async function decideAbout(
       writeSession(ctx, { ...after, undecided: how });
       faultPoint("tick:restart-due");
       try {
-        await launchLocked(ctx, record.identity, spec);
+        await launchLocked(ctx, record.identity, spec, ends);
       } catch (error) {
         // It could not be started, and says so once.
         writeSession(ctx, after);

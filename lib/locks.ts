@@ -1,6 +1,8 @@
 /**
- * Advisory locks (`flock`) on files that are never removed. The kernel frees a
- * lock when its holder dies, so there are no stale ones.
+ * Advisory locks (`flock`). The kernel frees a lock when its holder dies, so
+ * there are no stale ones, and a lock file stays when its lock is free: two who
+ * held the lock of a name on two files would hold nothing. (Those of closed
+ * deaths go; lib/record.ts says why they may.)
  *
  * @module
  */

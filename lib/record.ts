@@ -26,6 +26,7 @@ import {
   deathId,
   exitRecord,
   isInLog,
+  listDeaths,
   type Observation,
   observedFields,
   openDeath,
@@ -85,11 +86,13 @@ export function recordDeath(
     if (!first) {
       // A witness that died has left it open, or it is finished.
       const left = readDeath(ctx, id);
-      if (left === undefined || left.step === "closed") {
-        dropLock(ctx, id, lock, left !== undefined);
+      if (left?.step === "closed") {
+        dropLock(ctx, id, lock, true);
         return undefined;
       }
-      return proceed(ctx, left, lock, false, more);
+      // A corrupt one has been set aside by this look: it is made anew.
+      if (left === undefined) openDeath(ctx, fresh);
+      return proceed(ctx, left ?? fresh, lock, false, more);
     }
     return proceed(ctx, fresh, lock, true, more);
   } catch (error) {
@@ -131,7 +134,7 @@ function proceed(
 ): Recorded {
   let recorded = death;
   if (death.step === "noticed") {
-    const eyewitness = first && death.cause !== "unobserved";
+    const eyewitness = first && death.cause !== "unobserved" && !wasSetAside(ctx, death.id);
     if (eyewitness || !isInLog(ctx, "server-exit", death.id)) {
       appendLine(ctx.paths, ctx.paths.exitsLog, exitRecord(ctx, death), { sync: true });
     }
@@ -150,18 +153,42 @@ function proceed(
   };
 }
 
+/** An entry of this death became corrupt before: its line may be there. */
+function wasSetAside(ctx: Context, id: string): boolean {
+  try {
+    Deno.lstatSync(`${ctx.paths.death(id)}.corrupt`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Options of {@linkcode finishOpenDeaths}. */
+export interface FinishOptions {
+  /** Only the entries of this session. */
+  readonly identity?: string;
+  /** Read the whole journal: lock files are never synced, and can be swept away. */
+  readonly thorough?: boolean;
+}
+
 /**
  * Finishes the entries that a dead witness has left open. They are known by
- * their lock files, which go when an entry is closed: the journal itself, which
- * only grows, is not read.
+ * their lock files, which go when an entry is closed: the journal itself only
+ * grows, and is read as a whole when asked to only.
  *
  * @param ctx The root.
- * @param identity Only those of this session; all unless told.
+ * @param options See {@linkcode FinishOptions}.
  * @returns What was taken on. One that the storage refuses is left for the next time.
  */
-export function finishOpenDeaths(ctx: Context, identity?: string): Recorded[] {
+export function finishOpenDeaths(
+  ctx: Context,
+  { identity, thorough = false }: FinishOptions = {},
+): Recorded[] {
   const taken: Recorded[] = [];
-  for (const id of openDeaths(ctx)) {
+  const ids = thorough
+    ? listDeaths(ctx).filter(({ step }) => step !== "closed").map(({ id }) => id)
+    : openDeaths(ctx);
+  for (const id of ids) {
     try {
       const one = finishDeath(ctx, id, identity);
       if (one !== undefined) taken.push(one);
@@ -179,7 +206,20 @@ function openDeaths(ctx: Context): string[] {
     .sort();
 }
 
-function finishDeath(ctx: Context, id: string, identity?: string): Recorded | undefined {
+/**
+ * Finishes one entry, if it is open and nobody is at work on it.
+ *
+ * @param ctx The root.
+ * @param id The death.
+ * @param identity Only if it is of this session.
+ * @returns What was taken on.
+ * @throws {Error} If the storage refuses.
+ */
+export function finishDeath(
+  ctx: Context,
+  id: string,
+  identity?: string,
+): Recorded | undefined {
   const lock = tryLock(deathLock(ctx, id));
   if (lock === undefined) return undefined;
   try {

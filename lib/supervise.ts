@@ -54,9 +54,9 @@ export async function supervise(ctx: Context, options: SuperviseOptions): Promis
   options.stop.addEventListener("abort", stopped);
   try {
     options.onReady();
-    while (!options.stop.aborted) {
+    for (let thorough = true; !options.stop.aborted; thorough = false) {
       try {
-        options.onTick(await tick(ctx, options.verbose));
+        options.onTick(await tick(ctx, { verbose: options.verbose, thorough }));
       } catch (error) {
         warnOnce(`a tick failed: ${messageOf(error)}`);
         note(ctx, "tick-failed", [["reason", messageOf(error)]]);

@@ -20,7 +20,7 @@ import {
 } from "./host.ts";
 import { faultPoint } from "./fault.ts";
 import { endingOf } from "./policy.ts";
-import { finishOpenDeaths, recordDeath, type Recorded } from "./record.ts";
+import { finishDeath, recordDeath, type Recorded } from "./record.ts";
 import { type RecordState, rested, type SessionRecord, writeSession } from "./sessions.ts";
 import { removeIfThere } from "./store.ts";
 import { Server } from "./tmux.ts";
@@ -137,7 +137,11 @@ export async function settle(ctx: Context, record: SessionRecord): Promise<Settl
   }
   const { death, recorded } = findOrRecord(ctx, record, server, lastSeen, bootChanged);
   faultPoint("settle:death-recorded");
-  const after = rested(record, { state: "gone", lastDeath: death, undecided: "death" });
+  const after = rested(record, {
+    state: "gone",
+    lastDeath: death,
+    ...(record.spec === undefined ? {} : { undecided: "death" as const }),
+  });
   writeSession(ctx, after);
   faultPoint("settle:death-settled");
   return { record: after, how: "death", recorded };
@@ -154,7 +158,7 @@ function findOrRecord(
   const id = deathId(identity, server);
   const known: Death | undefined = readDeath(ctx, id);
   if (known !== undefined) {
-    return { death: id, recorded: finishOpenDeaths(ctx, identity)[0] };
+    return { death: id, recorded: finishDeath(ctx, id) };
   }
   const recorded = recordDeath(ctx, {
     identity,

@@ -75,3 +75,40 @@ Deno.test("a canary that hangs while it brings up a server is ended with it", as
   assert.deepEqual(live.records("server-exit"), []);
   assert.deepEqual(await live.processes(), []);
 });
+
+for (
+  const point of [
+    "settle:death-settled",
+    "tick:settled",
+    "tick:restart-due",
+    "launch:starting-written",
+    "launch:canary-spawned",
+  ]
+) {
+  Deno.test(`a restart that is due is made up for after a tick that died at ${point}`, async () => {
+    await using live = await Live.open();
+    const session = await live.launch("claude-bob", ["--restart", "always"]);
+    sendSignal(session.serverPid, "SIGKILL");
+    await live.record("server-exit", "claude-bob");
+    await untilGone(session.canaryPid, "the canary");
+    const env = dieAt(live, "supervise", point);
+    assert.equal((await live.cli(["supervise", "--once"], { env })).signal, "SIGKILL");
+    await live.until("it runs again", async () => {
+      await live.tick();
+      return (await live.status("claude-bob")).state === "alive";
+    });
+    assert.equal((await servers(live)).length, 1);
+    assert.equal(live.records("server-exit").length, 1);
+  });
+}
+
+Deno.test("a session that is stopped after a tick died is not started again", async () => {
+  await using live = await Live.open();
+  const session = await live.launch("claude-bob", ["--restart", "always"]);
+  sendSignal(session.serverPid, "SIGKILL");
+  await untilGone(session.canaryPid, "the canary");
+  await live.cli(["supervise", "--once"], { env: dieAt(live, "supervise", "tick:settled") });
+  assert.equal((await live.cli(["stop", "claude-bob"])).code, 3);
+  assert.equal((await live.tickOf("claude-bob")).outcome, "stopped");
+  assert.equal((await live.status("claude-bob")).state, "stopped");
+});

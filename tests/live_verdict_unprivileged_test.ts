@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { canBeNobody, Nobody, nobodyIsDeniedDmesg } from "./fixtures/nobody.ts";
+import { canBeNobody, canDenyDmesg, denyDmesg, Nobody } from "./fixtures/nobody.ts";
 import { canLimitMemory } from "./fixtures/memory_cgroup.ts";
 import { Live, SLEEP } from "./live.ts";
 import { processesOf, run } from "./live_host.ts";
@@ -16,9 +16,10 @@ function closed(live: Live, nobody: Nobody): Promise<Death> {
 
 Deno.test({
   name:
-    "a user who is denied dmesg is told that it could not be looked at, never that nothing was there (needs a restricted dmesg)",
-  ignore: !nobodyIsDeniedDmesg,
+    "a user who is denied dmesg is told that it could not be looked at, never that nothing was there (needs root, or a restricted dmesg)",
+  ignore: !canDenyDmesg,
   async fn() {
+    using _denied = denyDmesg();
     await using live = await Live.open();
     await using nobody = await Nobody.of(live);
     const launched = await nobody.cli([
@@ -55,9 +56,10 @@ Deno.test({
 
 Deno.test({
   name:
-    "a user who is denied dmesg is told that a SIGSEGV may have been sent (needs a restricted dmesg)",
-  ignore: !nobodyIsDeniedDmesg,
+    "a user who is denied dmesg is told that a SIGSEGV may have been sent (needs root, or a restricted dmesg)",
+  ignore: !canDenyDmesg,
   async fn() {
+    using _denied = denyDmesg();
     await using live = await Live.open();
     await using nobody = await Nobody.of(live);
     const launched = await nobody.cli([

@@ -158,7 +158,7 @@ Deno.test("finishOpenDeaths() finishes what it is asked about, and nobody else h
     const other = leave(ctx, "noticed", { ...SEEN, identity: "claude-ann" });
     const held = leave(ctx, "noticed", { ...SEEN, identity: "claude-cho" });
     using lock = tryLock(deathLock(ctx, held.id))!;
-    await closed(finishOpenDeaths(ctx, "claude-bob"));
+    await closed(finishOpenDeaths(ctx, { identity: "claude-bob" }));
     assert.deepEqual(listDeaths(ctx).map((death) => [death.identity, death.step]).sort(), [
       ["claude-ann", "noticed"],
       ["claude-bob", "closed"],
