@@ -27,6 +27,8 @@ import { World } from "./world.ts";
 /** Schedules under way at once. */
 const SIDE_BY_SIDE = 2;
 
+const worlds = new Set<World>();
+
 /** The fault points that the program has, by name. */
 function faultPoints(): string[] {
   const dir = fileURLToPath(new URL("../lib", import.meta.url));
@@ -47,6 +49,7 @@ async function hold(
 ): Promise<Outcome> {
   const schedule = scheduleOf(seed, points);
   const world = new World(observer);
+  worlds.add(world);
   const from = performance.now();
   const complaints: string[] = [];
   let kept = false;
@@ -68,7 +71,14 @@ async function hold(
     return { seed, complaints, books, hits, secs, text };
   } finally {
     await world.close(kept);
+    worlds.delete(world);
   }
+}
+
+/** Told to stop: nothing may be left running. */
+async function leave(): Promise<never> {
+  await Promise.allSettled([...worlds].map((world) => world.close(false)));
+  Deno.exit(130);
 }
 
 function print(text: string): void {
@@ -121,4 +131,5 @@ function progress(done: number, all: number): string {
   return done % 20 === 0 && done < all ? `${done} schedules done\n` : "";
 }
 
+for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, leave);
 Deno.exit(await main());

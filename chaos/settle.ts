@@ -5,7 +5,7 @@
  * @module
  */
 
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { argsOf, statOf } from "./observer.ts";
 import { environmentOf, within, type World } from "./world.ts";
 
@@ -13,6 +13,7 @@ import { environmentOf, within, type World } from "./world.ts";
 const COMMAND_MS = 45_000;
 const TICK_MS = 45_000;
 const MOST_TICKS = 7;
+const AN_HOUR_AGO = new Date(Math.floor(Date.now() / 1000) * 1000 - 3_600_000);
 /** How long what has been concluded may take to leave, in milliseconds. */
 const TIDY_MS = 15_000;
 
@@ -36,7 +37,9 @@ export async function settle(world: World): Promise<string[]> {
   complaints.push(...await tickUntilCalm(world));
   // A canary may have died while it concluded: it leaves that to the next tick.
   await until(() => untidy(world));
+  for (const path of temporaryFiles(world)) Deno.utimeSync(path, AN_HOUR_AGO, AN_HOUR_AGO);
   complaints.push(...await tickUntilCalm(world));
+  complaints.push(...temporaryFiles(world).filter(isOld).map((path) => `left: ${path}`));
   complaints.push(...await until(() => untidy(world)));
   const living = world.observer.living(world.root, "server");
   if (living.length > 0) complaints.push(...await checkStatus(world));
@@ -187,6 +190,23 @@ function namesIn(dir: string): string[] {
     return [...Deno.readDirSync(dir)].map(({ name }) => name);
   } catch {
     return [];
+  }
+}
+
+/** What writers that were killed have left half written. */
+function temporaryFiles({ paths }: World): string[] {
+  const { sessions, claims, deaths, locks, serverDeaths } = paths;
+  return [dirname(sessions), sessions, claims, deaths, locks, serverDeaths].flatMap((dir) =>
+    namesIn(dir).filter((name) => name.endsWith(".tmp") || name.startsWith("rehearsal-"))
+      .map((name) => join(dir, name))
+  );
+}
+
+function isOld(path: string): boolean {
+  try {
+    return Deno.statSync(path).mtime! <= AN_HOUR_AGO;
+  } catch {
+    return false;
   }
 }
 

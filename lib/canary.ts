@@ -5,7 +5,7 @@
  * @module
  */
 
-import { lookAround } from "./arming.ts";
+import { type Arming, lookAround } from "./arming.ts";
 import { covers, nowOf, readClaim, spendClaim, writeClaim } from "./claims.ts";
 import { type Context, messageOf, note } from "./context.ts";
 import type { Observation } from "./deaths.ts";
@@ -183,8 +183,9 @@ export class Watch implements Disposable {
   }
 
   /** Adds to what the lock says. */
-  tell(more: Partial<CanaryNote>): void {
-    this.#note = { ...this.#note, ...more };
+  tell(more: { readonly armed?: Arming; readonly client?: Incarnation | undefined }): void {
+    const { client, ...rest } = { ...this.#note, ...more };
+    this.#note = { ...rest, ...(client === undefined ? {} : { client }) };
     try {
       this.#lock.note(JSON.stringify(this.#note));
     } catch {
@@ -277,9 +278,10 @@ export async function attachCanary(ctx: Context, options: AttachOptions): Promis
   const lock = await takeCanaryLock(ctx, identity);
   try {
     faultPoint("attach:locked");
-    // A canary that was SIGKILLed has left its client waiting.
-    const left = beginNote(ctx, identity, lock)?.client;
-    if (left !== undefined) await sendSignal(ctx.host, left, "TERM");
+    const left = beginNote(ctx, identity, lock);
+    faultPoint("attach:note-begun");
+    if (left === "unknown") await new Server(ctx.host.tools, sock).signalCanary(identity);
+    else if (left !== undefined) await sendSignal(ctx.host, left, "TERM");
     faultPoint("attach:client-ended");
     const server = await findServer(ctx, identity, sock);
     const panePid = readSession(ctx, identity)?.panePid;
@@ -296,7 +298,9 @@ export async function attachCanary(ctx: Context, options: AttachOptions): Promis
     const end = await watchAsClient(ctx, identity, sock, server, {
       onClient(client) {
         options.onClient(() => client?.kill("SIGTERM"));
-        if (client !== undefined) void noteClient(ctx, watch, client.pid);
+        faultPoint("attach:client-changed");
+        if (client === undefined) watch.tell({ client });
+        else void noteClient(ctx, watch, client.pid);
       },
     });
     return await concludeWatch(

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { afterEnd, decideAbout } from "./aftermath.ts";
 import { ensureCanary } from "./canary.ts";
 import { expired, nowOf, readClaim, voidClaim } from "./claims.ts";
 import { type Context, messageOf, note, warnOnce } from "./context.ts";
@@ -12,11 +13,9 @@ import { bootId, inspect, type Liveness, liveness, livenessOf, sendSignal } from
 import type { ProcessInfo } from "./host_formats.ts";
 import { idleSeconds } from "./idle.ts";
 import { resolveStarting } from "./interrupted.ts";
-import { launchLocked } from "./launch.ts";
 import { waitLock } from "./locks.ts";
 import { sampleMemory } from "./memory.ts";
 import { rotatePaneLog } from "./pane_log.ts";
-import { decide, endingOf, recent } from "./policy.ts";
 import { finishOpenDeaths, type Recorded } from "./record.ts";
 import { reviseDeaths } from "./revise.ts";
 import {
@@ -27,6 +26,7 @@ import {
   type SessionRecord,
   writeSession,
 } from "./sessions.ts";
+import { sweepTemporary } from "./sweep.ts";
 import { killSession, settle } from "./teardown.ts";
 import { type ClientFailure, Server } from "./tmux.ts";
 
@@ -140,6 +140,7 @@ export async function tick(
   faultPoint("tick:sessions-done");
   await reviseDeaths(ctx);
   await sampleMemory(ctx, round.alive);
+  sweepTemporary(ctx);
   return { results, recorded };
 }
 
@@ -202,7 +203,7 @@ async function treat(ctx: Context, record: SessionRecord, round: Round): Promise
   const { server } = record;
   if (server === undefined) {
     if (record.undecided !== undefined) {
-      return await decideAbout(ctx, record, record.undecided, round);
+      return await decideAbout(ctx, record, record.undecided, round.boot);
     }
     return record.state === "crash-loop"
       ? { outcome: "crash-loop" }
@@ -305,59 +306,6 @@ async function afterPane(
       }
       return undefined;
     }
-  }
-}
-
-/** The server is gone: settle it, then restart or let it rest. */
-async function afterEnd(ctx: Context, record: SessionRecord, round: Round): Promise<Treated> {
-  const settled = await settle(ctx, record);
-  faultPoint("tick:settled");
-  if (settled.recorded !== undefined) round.recorded.push(settled.recorded);
-  return await decideAbout(ctx, settled.record, settled.how, round);
-}
-
-/** Does what the policy wants after an end. */
-async function decideAbout(
-  ctx: Context,
-  settled: SessionRecord,
-  how: "claimed" | "death",
-  round: Round,
-): Promise<Treated> {
-  const record = decided(settled);
-  const uptime = ctx.host.uptime();
-  const ending = endingOf(record, how);
-  const reason = how === "death" ? `server-dead: ${record.lastDeath}` : ending;
-  const spec = record.spec;
-  if (spec === undefined || ending === "wanted") return { outcome: "reaped-gone", reason };
-  const boot = round.boot === undefined ? {} : { bootId: round.boot };
-  const ends = [
-    ...recent((record.ends ?? []).filter((end) => end.bootId === round.boot), uptime),
-    { uptime, ...boot },
-  ];
-  const after = { ...record, ends };
-  switch (decide(spec.policy.restart, ending, ends, uptime)) {
-    case "rest":
-      writeSession(ctx, after);
-      return { outcome: "reaped-gone", reason };
-    case "crash-loop":
-      writeSession(ctx, { ...after, state: "crash-loop" });
-      faultPoint("tick:crash-loop");
-      return {
-        outcome: "crash-loop",
-        reason: `ended ${ends.length} times; start it with: iapeer start ${record.identity}`,
-      };
-    case "restart":
-      writeSession(ctx, { ...after, undecided: how });
-      faultPoint("tick:restart-due");
-      try {
-        await launchLocked(ctx, record.identity, spec, ends);
-      } catch (error) {
-        // It could not be started, and says so once.
-        writeSession(ctx, after);
-        throw error;
-      }
-      faultPoint("tick:restarted");
-      return { outcome: "restarted", reason };
   }
 }
 

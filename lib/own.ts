@@ -173,6 +173,7 @@ async function createSession(
       size: spec.size,
       env: apart,
       paneLog: paths.paneLog(identity),
+      nice: toolPath("nice"),
       hook: exitHook(identity, paths.exitsLog, paths.claim(identity)),
     });
     const failure = clientFailure(result);

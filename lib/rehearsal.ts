@@ -15,6 +15,9 @@ import { type Incarnation, livenessOf } from "./host.ts";
 import { tryLock } from "./locks.ts";
 import { appendLine, prepareLog } from "./log.ts";
 
+/** How the names of the folders begin in which deaths are rehearsed. */
+export const REHEARSAL = "rehearsal-";
+
 /**
  * Records a death that did not happen, in a folder of its own that is removed
  * again, and makes sure that `exits.log` is there: a new file's first line
@@ -28,7 +31,7 @@ export async function rehearse(
   watched: { readonly server: Incarnation; readonly mode: "own" | "attach" },
 ): Promise<void> {
   const scratch = contextOf(
-    join(ctx.paths.locks, `rehearsal-${crypto.randomUUID()}`),
+    join(ctx.paths.locks, REHEARSAL + crypto.randomUUID()),
     ctx.host,
   );
   const { paths } = scratch;

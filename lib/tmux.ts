@@ -114,6 +114,8 @@ export interface NewSession {
   readonly env: Readonly<Record<string, string>>;
   /** File to which the pane's output is appended. */
   readonly paneLog: string;
+  /** Path of `nice`: the session's own PATH need not lead there. */
+  readonly nice: string;
   /** The `pane-died` hook, from {@linkcode exitHook}. */
   readonly hook: string;
 }
@@ -173,7 +175,7 @@ export function newSessionArgs(sock: string, session: NewSession): string[] {
       escapeFormat(session.cwd),
       ...Object.entries(session.env).flatMap(([key, value]) => ["-e", `${key}=${value}`]),
       "--",
-      "nice",
+      session.nice,
       "-n",
       "0",
       "--",
@@ -192,8 +194,11 @@ export function newSessionArgs(sock: string, session: NewSession): string[] {
   return ["-u", "-N", "-S", sock, ...commands];
 }
 
+/** The server has the session's PATH, which need not lead to anything. */
+const STANDARD_PATH = "PATH=/usr/bin:/bin:/usr/sbin:/sbin:$PATH";
+
 function pipePane(target: string, paneLog: string): string[] {
-  const command = `umask 077; exec cat >>${quoteWord(paneLog)}`;
+  const command = `${STANDARD_PATH}; umask 077; exec cat >>${quoteWord(paneLog)}`;
   // This one goes through strftime as well.
   return ["pipe-pane", "-t", target, escapeFormat(command).replaceAll("%", "%%")];
 }
@@ -233,6 +238,7 @@ export function exitHook(identity: string, exitsLog: string, claim: string): str
     "p=#{pane_pid} server=#{pid} start=#{start_time}";
   const script = [
     "",
+    STANDARD_PATH,
     "umask 077",
     "e= o=",
     '[ -z "$s" ] || e="\\"status\\":\\"$s\\""',

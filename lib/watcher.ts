@@ -56,9 +56,11 @@ export function readCanaryNote(ctx: Context, identity: string): CanaryNote | und
     : undefined;
 }
 
-function readNote(ctx: Context, identity: string): { readonly pid?: unknown } | undefined {
+/** The note of a canary that may be starting yet. */
+function readNote(ctx: Context, identity: string): Partial<CanaryNote> | undefined {
   try {
-    return JSON.parse(Deno.readTextFileSync(canaryLock(ctx, identity)));
+    const value = JSON.parse(Deno.readTextFileSync(canaryLock(ctx, identity)));
+    return typeof value === "object" && value !== null ? value : undefined;
   } catch {
     return undefined;
   }
@@ -97,12 +99,18 @@ export async function takeCanaryLock(ctx: Context, identity: string): Promise<Lo
  * @param ctx The root.
  * @param identity Which session.
  * @param lock The canary's lock, just taken.
- * @returns The older note.
+ * @returns The client that a canary in attach mode may have left waiting when
+ * it was killed; `"unknown"` if it was killed before it could note which. Stays
+ * noted until this canary notes its own.
  */
-export function beginNote(ctx: Context, identity: string, lock: Lock): CanaryNote | undefined {
-  const said = readCanaryNote(ctx, identity);
-  lock.note(JSON.stringify({ pid: Deno.pid }));
-  return said;
+export function beginNote(
+  ctx: Context,
+  identity: string,
+  lock: Lock,
+): Incarnation | "unknown" | undefined {
+  const { mode, client } = readNote(ctx, identity) ?? {};
+  lock.note(JSON.stringify({ pid: Deno.pid, mode, client }));
+  return client ?? (mode === "attach" ? "unknown" : undefined);
 }
 
 /** A canary that a signal holds up, if it is one that holds the lock of this session. */

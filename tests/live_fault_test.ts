@@ -112,3 +112,32 @@ Deno.test("a session that is stopped after a tick died is not started again", as
   assert.equal((await live.tickOf("claude-bob")).outcome, "stopped");
   assert.equal((await live.status("claude-bob")).state, "stopped");
 });
+
+for (const point of ["attach:client-changed", "attach:note-begun", "attach:armed"]) {
+  Deno.test(`a canary that was killed at ${point} leaves no client behind for long`, async () => {
+    await using live = await Live.open();
+    const session = await live.launch("claude-bob");
+    sendSignal(session.canaryPid, "SIGKILL");
+    await untilGone(session.canaryPid, "the canary");
+    if (point === "attach:note-begun") {
+      await live.tick();
+      const { canary } = await live.status("claude-bob");
+      sendSignal(canary.pid!, "SIGKILL");
+      await untilGone(canary.pid!, "the canary in attach mode");
+    }
+    await live.cli(["supervise", "--once"], { env: dieAt(live, "canary", point) });
+    await live.until("the canary has died", () =>
+      live.decisions("canary-failed").length === 1 ||
+      Deno.readTextFileSync(`${live.root}/faults.log`).includes(point));
+    await live.until("one canary and one client", async () => {
+      await live.tick();
+      const { canary } = await live.status("claude-bob");
+      const clients = (await processesOf(live.base)).filter(({ command }) =>
+        / wait-for iap-canary-claude-bob/.test(command)
+      );
+      return canary.state === "armed" && clients.length === 1;
+    });
+    sendSignal(session.serverPid, "SIGKILL");
+    await live.record("server-exit", "claude-bob");
+  });
+}

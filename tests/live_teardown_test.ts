@@ -162,8 +162,23 @@ Deno.test("a session that ends by itself is silent in attach mode too", async ()
   const script = 'until [ -e "$1" ]; do sleep 0.05; done; exit 3';
   const session = await live.launchAttached("claude-bob", ["sh", "-c", script, "sh", go]);
   await Deno.writeTextFile(go, "");
+  // tmux before 3.5 may miss the end; in attach mode it is a tick that makes it look again.
+  await live.until("its session-exit", async () => {
+    await live.tick();
+    return live.records("session-exit").length > 0;
+  });
   assert.equal((await live.record("session-exit", "claude-bob"))["dead_status"], "3");
   await assertSilent(live, session);
+});
+
+Deno.test("a session whose PATH leads nowhere has its log, its session-exit and its silence", async () => {
+  await using live = await Live.open();
+  const sh = ["/bin/sh", "-c", "echo hello; exit 3"];
+  const session = await live.launch("claude-bob", ["--env", "PATH=/nowhere"], sh);
+  assert.equal((await live.record("session-exit", "claude-bob"))["dead_status"], "3");
+  await assertSilent(live, session);
+  const text = await Deno.readTextFile(live.ctx.paths.paneLog("claude-bob"));
+  assert.equal(text.trim(), "hello");
 });
 
 /** Each character that a shell, tmux's parser, its formats or strftime might take for its own. */

@@ -63,6 +63,7 @@ function session(dir: string, fields: Partial<NewSession>): NewSession {
     size: "80x24",
     env: {},
     paneLog: `${dir}/pane.log`,
+    nice: "nice",
     hook: "kill-session",
     ...fields,
   };
