@@ -24,6 +24,19 @@ export function wallOrigin(): Origin {
 }
 
 /**
+ * Makes sure that the wall clock still stands where it stood.
+ *
+ * @param origin Where that was.
+ * @throws {Error} If it was moved since.
+ */
+export function checkWall(origin: Origin): void {
+  const moved = wallOrigin() - origin;
+  if (Math.abs(moved) > 1) {
+    throw new Error(`Cannot measure: the wall clock was moved by ${moved.toFixed(1)} ms`);
+  }
+}
+
+/**
  * The time that a whole-millisecond stamp stands for: the middle of its
  * millisecond, so that many of them are right on average.
  *

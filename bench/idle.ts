@@ -6,21 +6,46 @@
 
 import { readCanaryNote } from "../lib/watcher.ts";
 import { contextOf } from "../lib/context.ts";
-import { adoptPlain, type Bench, launchOwn, type Measured, startSh } from "./subjects.ts";
+import {
+  adoptPlain,
+  type Bench,
+  launchOwn,
+  type Measured,
+  startBareDeno,
+  startSh,
+} from "./subjects.ts";
 import { pause } from "./world.ts";
 
-/** How long a watcher is left alone first: its start must not be counted. */
+/**
+ * How long a watcher is left alone first, in milliseconds: its start must not
+ * be counted, nor the looks that the flight recorder takes more often at first.
+ */
 const SETTLE_MS = 15_000;
-/** How long is counted. */
-const WINDOW_MS = 10_000;
-const WINDOWS = 3;
+/** How long is counted, in milliseconds: a few looks of the flight recorder. */
+const STRETCH_MS = 20_000;
+const STRETCHES = 3;
 const TICK_MS = 10;
+const HOUR_SECS = 3600;
+
+/** How long {@linkcode measureIdle} takes after all has started, in milliseconds. */
+export const IDLE_MS = SETTLE_MS + STRETCHES * STRETCH_MS;
+
+/** What a watcher uses. */
+interface Use {
+  /** In MiB. */
+  readonly private: number;
+  readonly pss: number;
+  /** In a second. */
+  readonly switches: number;
+  /** In an hour, in seconds. */
+  readonly cpu: number;
+}
 
 /**
  * Starts one watcher of each kind and measures all at the same time.
  *
  * @param bench What all rounds share.
- * @returns By watcher one entry for each ten seconds; `undefined` where there is no `/proc`.
+ * @returns By watcher one entry for each stretch; `undefined` where there is no `/proc`.
  */
 export async function measureIdle(bench: Bench): Promise<Map<string, Measured[]> | undefined> {
   if (Deno.build.os !== "linux") return undefined;
@@ -28,28 +53,53 @@ export async function measureIdle(bench: Bench): Promise<Map<string, Measured[]>
   const own = await launchOwn(bench, "own-idle");
   const attach = await adoptPlain(bench, "attach-idle");
   const sh = await startSh(bench, "sh-idle");
+  const bare = await startBareDeno(bench, "deno-idle");
   await pause(SETTLE_MS);
   const canaryOf = (identity: string) => {
     const note = readCanaryNote(ctx, identity);
     if (note === undefined) throw new Error(`Cannot measure: ${identity} has no canary`);
     return note.pid;
   };
-  const groups = new Map([
+  const groups: [string, number[]][] = [
     // Its child is the server, which is not a cost of the watching.
     ["own", [canaryOf(own.identity)]],
+    ["bare-deno", [bare.parent.pid]],
     ["attach", withChildren(canaryOf(attach.identity))],
     ["sh", withChildren(sh.canary.pid)],
-  ]);
-  const samples = new Map([...groups.keys()].map((name): [string, Measured[]] => [name, []]));
-  for (let n = 0; n < WINDOWS; n++) {
-    const before = new Map([...groups].map(([name, pids]) => [name, threadsOf(pids)]));
-    await pause(WINDOW_MS);
-    for (const [name, pids] of groups) {
-      samples.get(name)!.push({ ...memoryOf(pids), ...spent(before.get(name)!, threadsOf(pids)) });
-    }
+  ];
+  const samples = new Map(groups.map(([name]): [string, Measured[]] => [name, []]));
+  for (let n = 0; n < STRETCHES; n++) {
+    const uses = await stretch(groups);
+    for (const [name, use] of uses) samples.get(name)!.push({ ...use });
+    samples.get("own")!.push(beyond(uses.get("own")!, uses.get("bare-deno")!));
   }
-  for (const { serverPid } of [own, attach, sh]) Deno.kill(serverPid, "SIGKILL");
+  for (const { serverPid } of [own, attach, sh, bare]) Deno.kill(serverPid, "SIGKILL");
   return samples;
+}
+
+async function stretch(groups: readonly [string, number[]][]): Promise<Map<string, Use>> {
+  const before = new Map(groups.map(([name, pids]) => [name, lookAt(pids)]));
+  await pause(STRETCH_MS);
+  return new Map(groups.map(([name, pids]) => {
+    const [from, to] = [before.get(name)!, lookAt(pids)];
+    const { switches, cpu } = spent(from.threads, to.threads);
+    const secs = (to.at - from.at) / 1000;
+    const rates = { switches: switches / secs, cpu: cpu / 1000 / secs * HOUR_SECS };
+    return [name, { ...memoryOf(pids), ...rates }];
+  }));
+}
+
+/** What a canary in own mode does beyond waiting: its flight recorder. */
+function beyond(own: Use, bare: Use): Measured {
+  return {
+    recorderCpu: own.cpu - bare.cpu,
+    recorderSwitches: own.switches - bare.switches,
+    recorderPrivate: own.private - bare.private,
+  };
+}
+
+function lookAt(pids: readonly number[]): { at: number; threads: Map<string, Thread> } {
+  return { at: performance.now(), threads: threadsOf(pids) };
 }
 
 function withChildren(pid: number): number[] {

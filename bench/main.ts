@@ -6,7 +6,8 @@
  */
 
 import { parseArgs } from "node:util";
-import { measureIdle } from "./idle.ts";
+import { IDLE_MS, measureIdle } from "./idle.ts";
+import { oomNote, roundAttachOom, roundOwnOom } from "./oom.ts";
 import {
   type Bench,
   type Measured,
@@ -22,15 +23,24 @@ import { World } from "./world.ts";
 
 const USAGE = `usage: deno task bench [--rounds N] [--only NAME]… [--json]
 
-NAME is own, attach, sh, bare-deno, bare-python or idle.
+NAME is own, own-oom, attach, attach-oom, sh, bare-deno, bare-python or idle.
+own-oom and attach-oom need a memory cgroup; as root they mark their time in the kernel's log.
 `;
 
-const SUBJECTS: Readonly<Record<string, (bench: Bench, n: number) => Promise<Measured>>> = {
-  own: roundOwn,
-  "bare-deno": roundBareDeno,
-  "bare-python": roundBarePython,
-  attach: roundAttach,
-  sh: roundSh,
+interface Subject {
+  /** The column of its figures. */
+  readonly column: string;
+  round(bench: Bench, n: number): Promise<Measured>;
+}
+
+const SUBJECTS: Readonly<Record<string, Subject>> = {
+  "own": { column: "own", round: roundOwn },
+  "bare-deno": { column: "bare-deno", round: roundBareDeno },
+  "bare-python": { column: "bare-python", round: roundBarePython },
+  "attach": { column: "attach", round: roundAttach },
+  "sh": { column: "sh", round: roundSh },
+  "own-oom": { column: "own", round: roundOwnOom },
+  "attach-oom": { column: "attach", round: roundAttachOom },
 };
 
 /** What the command line asks for. */
@@ -88,26 +98,25 @@ function machineLine(world: World, rounds: number): string {
   ].join(", ") + ".";
 }
 
-async function measure(world: World, { rounds, only }: Options): Promise<Samples> {
-  const bench = openBench(world);
+async function measure(bench: Bench, { rounds, only }: Options): Promise<Samples> {
   const samples = new Samples();
   const subjects = Object.entries(SUBJECTS).filter(([name]) =>
     only.includes(name) && (name !== "bare-python" || output("python3", "--version") !== "")
   );
   // The first round finds cold caches and is not counted.
   for (let n = 0; subjects.length > 0 && n <= rounds; n++) {
-    for (const [name, round] of subjects) {
+    for (const [name, { column, round }] of subjects) {
       say(Deno.stderr, `round ${n} of ${rounds}: ${name}\x1b[K\r`);
       try {
         const measured = await round(bench, n);
-        if (n > 0) samples.add(name, measured);
+        if (n > 0) samples.add(column, measured);
       } catch (error) {
         say(Deno.stderr, `round ${n}: ${name}: ${(error as Error).message}\n`);
       }
     }
   }
   if (only.includes("idle")) {
-    say(Deno.stderr, "idle: 40 s\x1b[K\r");
+    say(Deno.stderr, `idle: ${IDLE_MS / 1000} s\x1b[K\r`);
     for (const [name, windows] of await measureIdle(bench) ?? []) {
       for (const measured of windows) samples.add(name, measured);
     }
@@ -132,12 +141,14 @@ for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]
 }
 try {
   const machine = machineLine(world, options.rounds);
-  const samples = await measure(world, options);
+  const bench = openBench(world);
+  const samples = await measure(bench, options);
+  const oom = oomNote(bench);
   say(
     Deno.stdout,
     options.json
-      ? `${JSON.stringify({ machine, rounds: options.rounds, figures: samples }, null, 2)}\n`
-      : `${renderTable(machine, samples)}\n`,
+      ? `${JSON.stringify({ machine, rounds: options.rounds, oom, figures: samples }, null, 2)}\n`
+      : `${renderTable(machine, samples, oom)}\n`,
   );
 } finally {
   world.close();

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { middleOf, wallOrigin } from "./clock.ts";
+import { checkWall, middleOf, wallOrigin } from "./clock.ts";
 import type { Death } from "../lib/deaths.ts";
 import { canaryChannel } from "../lib/tmux.ts";
 import { LogWatch } from "./watch_log.ts";
@@ -22,12 +22,15 @@ export interface Bench {
   readonly shLog: LogWatch;
   /** Whether verdicts are waited for; nobody does so twice in vain. */
   verdicts: boolean;
+  /** Why no server can be OOM-killed here; why the kernel's log cannot tell when, `""` if it can. */
+  readonly oom: { cannot?: string; trouble?: string };
 }
 
 /** How long a watcher is left alone before its server is killed, in milliseconds. */
-const SETTLE_MS = 500;
+export const SETTLE_MS = 500;
 const RECORD_MS = 20_000;
-const VERDICT_MS = 16_000;
+/** How long a verdict may take, in milliseconds. */
+export const VERDICT_MS = 16_000;
 /** What runs in every session. */
 const PROGRAM = ["sleep", "86400"];
 const CONF = "/dev/null";
@@ -52,13 +55,18 @@ export function openBench(world: World): Bench {
     exits: new LogWatch(world.paths.logs, "exits.log"),
     shLog: new LogWatch(world.path("sh"), "exits.log"),
     verdicts: true,
+    oom: {},
   };
 }
 
 /** Launches a session as users do. */
-export async function launchOwn({ world }: Bench, identity: string): Promise<Watched> {
+export async function launchOwn(
+  { world }: Bench,
+  identity: string,
+  program: readonly string[] = PROGRAM,
+): Promise<Watched> {
   const start = performance.now();
-  const args = ["--identity", identity, "--tmux-conf", CONF, "--", ...PROGRAM];
+  const args = ["--identity", identity, "--tmux-conf", CONF, "--", ...program];
   const cli = world.iapeer("launch", args);
   const line = await cli.line();
   const ms = performance.now() - start;
@@ -68,11 +76,15 @@ export async function launchOwn({ world }: Bench, identity: string): Promise<Wat
 }
 
 /** Starts a server without anything else, as `tmux new-session` does. */
-async function plainServer({ world }: Bench, sock: string): Promise<Watched> {
+async function plainServer(
+  { world }: Bench,
+  sock: string,
+  program: readonly string[] = PROGRAM,
+): Promise<Watched> {
   const start = performance.now();
   const made = await world.run("tmux", [
     ...["-S", sock, "-f", CONF, "new-session", "-d", "-P", "-F", "#{pid}"],
-    ...PROGRAM,
+    ...program,
   ]);
   const ms = performance.now() - start;
   if (made.code !== 0) throw new Error(`Cannot measure: tmux failed`);
@@ -80,9 +92,13 @@ async function plainServer({ world }: Bench, sock: string): Promise<Watched> {
 }
 
 /** Starts a server and lets iapeer adopt it. */
-export async function adoptPlain(bench: Bench, identity: string): Promise<Watched> {
+export async function adoptPlain(
+  bench: Bench,
+  identity: string,
+  program: readonly string[] = PROGRAM,
+): Promise<Watched> {
   const sock = bench.world.path(`${identity}.sock`);
-  const { serverPid } = await plainServer(bench, sock);
+  const { serverPid } = await plainServer(bench, sock, program);
   const start = performance.now();
   const cli = bench.world.iapeer("adopt", ["--identity", identity, "--sock", sock]);
   const line = await cli.line();
@@ -129,12 +145,7 @@ function killNow(pid: number): Kill {
   return {
     at,
     since: (epochMs) => epochMs - (origin + at),
-    check() {
-      const moved = wallOrigin() - origin;
-      if (Math.abs(moved) > 1) {
-        throw new Error(`Cannot measure: the wall clock was moved by ${moved.toFixed(1)} ms`);
-      }
-    },
+    check: () => checkWall(origin),
   };
 }
 
@@ -172,7 +183,7 @@ async function roundIapeer(bench: Bench, watched: Watched): Promise<Measured> {
 }
 
 /** The journal's entry once its canary is through with it. */
-async function closedDeath({ world }: Bench, id: string): Promise<Death> {
+export async function closedDeath({ world }: Bench, id: string): Promise<Death> {
   const deadline = performance.now() + RECORD_MS;
   while (performance.now() < deadline) {
     const death: Death = JSON.parse(Deno.readTextFileSync(world.paths.death(id)));
@@ -202,35 +213,50 @@ export async function roundSh(bench: Bench, n: number): Promise<Measured> {
 }
 
 /** A parent in Deno that does nothing but wait. */
-export function roundBareDeno(bench: Bench, n: number): Promise<Measured> {
-  const script = new URL("./bare_parent.ts", import.meta.url).pathname;
-  const args = ["run", "--quiet", "--allow-run=tmux", script];
-  return roundBare(bench, Deno.execPath(), args, `deno-r${n}`);
+export async function roundBareDeno(bench: Bench, n: number): Promise<Measured> {
+  return await roundBare(await startBareDeno(bench, `deno-r${n}`));
 }
 
 /** A parent that blocks in waitpid(2). */
-export function roundBarePython(bench: Bench, n: number): Promise<Measured> {
+export async function roundBarePython(bench: Bench, n: number): Promise<Measured> {
   const script = new URL("./bare_parent.py", import.meta.url).pathname;
-  return roundBare(bench, "python3", [script], `python-r${n}`);
+  return await roundBare(await startBare(bench, "python3", [script], `python-r${n}`));
 }
 
-async function roundBare(
+/** A parent that waits, and its server. */
+interface Bare {
+  readonly parent: Talker;
+  readonly serverPid: number;
+}
+
+/** Starts the parent in Deno. */
+export function startBareDeno(bench: Bench, name: string): Promise<Bare> {
+  const script = new URL("./bare_parent.ts", import.meta.url).pathname;
+  const args = ["run", "--quiet", "--allow-run=tmux", script];
+  return startBare(bench, Deno.execPath(), args, name);
+}
+
+async function startBare(
   { world }: Bench,
   program: string,
   args: readonly string[],
   name: string,
-): Promise<Measured> {
+): Promise<Bare> {
   const sock = world.path(`${name}.sock`);
   const parent = world.start(program, [...args, sock]);
-  const pid = Number(await parent.line());
+  const serverPid = Number(await parent.line());
   const session = ["-N", "-S", sock, "new-session", "-d", ...PROGRAM];
   while ((await world.run("sh", ["-c", 'exec tmux "$@" 2>/dev/null', "tmux", ...session])).code) {
     await pause(10);
   }
+  return { parent, serverPid };
+}
+
+async function roundBare({ parent, serverPid }: Bare): Promise<Measured> {
   await pause(SETTLE_MS);
-  const kill = killNow(pid);
+  const kill = killNow(serverPid);
   const noticed = kill.since(Number(await parent.line()));
-  await within(parent.ended, `${program} does not end`);
+  await within(parent.ended, "the bare parent does not end");
   kill.check();
   return { noticed };
 }

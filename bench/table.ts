@@ -56,39 +56,66 @@ interface Row {
   readonly figure: string;
   readonly label: string;
   readonly digits: number;
+  /** Who can have it by nature; for the others there is nothing to say. */
+  readonly of: readonly string[];
   /** Shown as a multiple of the sh canary. */
   readonly ratio?: boolean;
 }
 
+const IAPEER = ["own", "attach"];
+const CANARIES = [...IAPEER, "sh"];
+const PARENTS = [...IAPEER, "bare-deno", "bare-python"];
+const IDLE = [...CANARIES, "bare-deno"];
+
 const ROWS: readonly Row[] = [
-  { figure: "noticed", label: "kill → noticed, ms", digits: 1 },
-  { figure: "durable", label: "kill → line durable, ms ¹", digits: 1 },
-  { figure: "durable", label: "… against the sh canary", digits: 2, ratio: true },
-  { figure: "seen", label: "kill → line seen from outside, ms", digits: 1 },
-  { figure: "snapshot", label: "kill → snapshot written, ms", digits: 0 },
-  { figure: "bytes", label: "snapshot, bytes", digits: 0 },
-  { figure: "verdict", label: "kill → `server-verdict` line, ms", digits: 0 },
-  { figure: "start", label: "start, ms ²", digits: 0 },
-  { figure: "private", label: "idle: private memory, MiB ³", digits: 1 },
-  { figure: "pss", label: "idle: Pss, MiB ³", digits: 1 },
-  { figure: "switches", label: "idle: context switches in 10 s ³", digits: 0 },
-  { figure: "cpu", label: "idle: CPU time in 10 s, ms ³", digits: 2 },
+  { figure: "noticed", label: "kill → noticed, ms", digits: 1, of: PARENTS },
+  { figure: "durable", label: "kill → line durable, ms ¹", digits: 1, of: CANARIES },
+  { figure: "durable", label: "… against the sh canary", digits: 2, of: CANARIES, ratio: true },
+  { figure: "seen", label: "kill → line seen from outside, ms", digits: 1, of: CANARIES },
+  { figure: "snapshot", label: "kill → snapshot written, ms", digits: 0, of: CANARIES },
+  { figure: "bytes", label: "snapshot, bytes", digits: 0, of: CANARIES },
+  { figure: "verdict", label: "kill → `server-verdict` line, ms", digits: 0, of: IAPEER },
+  { figure: "oomNoticed", label: "OOM kill → noticed, ms ²", digits: 1, of: IAPEER },
+  { figure: "oomVerdict", label: "OOM kill → `server-verdict` line, ms ²", digits: 0, of: IAPEER },
+  { figure: "start", label: "start, ms ³", digits: 0, of: CANARIES },
+  { figure: "private", label: "idle: private memory, MiB ⁴", digits: 1, of: IDLE },
+  { figure: "pss", label: "idle: Pss, MiB ⁴", digits: 1, of: IDLE },
+  { figure: "switches", label: "idle: context switches per second ⁴", digits: 2, of: IDLE },
+  { figure: "cpu", label: "idle: CPU per hour, s ⁴", digits: 2, of: IDLE },
+  { figure: "recorderCpu", label: "flight recorder: CPU per hour, s ⁵", digits: 2, of: ["own"] },
+  {
+    figure: "recorderSwitches",
+    label: "flight recorder: context switches per second ⁵",
+    digits: 2,
+    of: ["own"],
+  },
+  {
+    figure: "recorderPrivate",
+    label: "… and the rest of iapeer: private memory, MiB ⁵",
+    digits: 1,
+    of: ["own"],
+  },
 ];
 
-const NOTES = [
-  "¹ The sh canary does not sync: its line counts as soon as it is seen.",
-  "² Own mode: `launch` → `READY`, from source. Attach mode: `adopt` → `ADOPTED`, from source. sh canary: `tmux new-session -d` alone.",
-  "³ Attach mode and the sh canary with their waiting tmux client; own mode without the server. Three times ten seconds.",
-];
+function notes(oom: string): string[] {
+  return [
+    "The sh canary does not sync: its line counts as soon as it is seen.",
+    oom,
+    "Own mode: `launch` → `READY`, from source. Attach mode: `adopt` → `ADOPTED`, from source. sh canary: `tmux new-session -d` alone.",
+    "Attach mode and the sh canary with their waiting tmux client; own mode and the bare parent without the server. Three times twenty seconds, begun 15 s after the start.",
+    "Own mode less the bare parent in Deno, in the same twenty seconds: what the canary does beyond waiting is its flight recorder. Its memory also holds iapeer's code.",
+  ].map((note, n) => `${"¹²³⁴⁵"[n]} ${note}  `);
+}
 
 /**
  * Writes the table.
  *
  * @param machine What it was measured on, one line.
  * @param samples What was measured.
+ * @param oom What there is to say about OOM kills.
  * @returns Markdown.
  */
-export function renderTable(machine: string, samples: Samples): string {
+export function renderTable(machine: string, samples: Samples, oom: string): string {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   return [
     `Median (10th–90th percentile). ${machine}`,
@@ -99,27 +126,20 @@ export function renderTable(machine: string, samples: Samples): string {
       line([row.label, ...COLUMNS.map(([subject]) => cell(samples, subject, row))])
     ),
     "",
-    ...NOTES.map((note) => `${note}  `),
+    ...notes(oom),
   ].join("\n");
 }
 
-/** Figures that these columns have by their nature; elsewhere there is nothing to say. */
-function cell(samples: Samples, subject: string, { figure, digits, ratio }: Row): string {
+function cell(samples: Samples, subject: string, { figure, digits, of, ratio }: Row): string {
+  if (!of.includes(subject)) return "";
   if (ratio) {
     const value = samples.ratio(subject, figure);
-    return value === undefined ? absent(subject, figure) : `${value.toFixed(digits)} ×`;
+    return value === undefined ? "n/a" : `${value.toFixed(digits)} ×`;
   }
   const summary = samples.summary(subject, figure);
-  if (summary === undefined) return absent(subject, figure);
+  if (summary === undefined) return "n/a";
   const [median, low, high] = [summary.median, summary.p10, summary.p90].map((value) =>
     value.toFixed(digits)
   );
   return low === high ? median! : `${median} (${low}–${high})`;
-}
-
-function absent(subject: string, figure: string): string {
-  const none = subject.startsWith("bare")
-    ? figure !== "noticed"
-    : subject === "sh" && (figure === "noticed" || figure === "verdict");
-  return none ? "" : "n/a";
 }

@@ -26,6 +26,8 @@ const SCRIPT = new URL("../scripts/iapeer", import.meta.url).pathname;
 export class World {
   readonly dir: string;
   readonly paths: Paths;
+  /** What else is to be done once nothing of it runs any more. */
+  readonly atEnd: (() => void)[] = [];
 
   constructor() {
     this.dir = Deno.makeTempDirSync({ prefix: "iapeer-bench-" });
@@ -108,6 +110,7 @@ export class World {
       for (const pid of left) kill(pid);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
     }
+    for (const last of this.atEnd) last();
     Deno.removeSync(this.dir, { recursive: true });
   }
 
