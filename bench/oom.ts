@@ -24,6 +24,8 @@ import { pause } from "./world.ts";
 const OOM_MS = 30_000;
 /** How often it is looked whether the program has given up, in milliseconds. */
 const LOOK_MS = 250;
+/** How long a record may take after the program found its server gone, in milliseconds. */
+const GRACE_MS = 5000;
 /** How long a cgroup may take to empty, in steps and milliseconds. */
 const REMOVALS = 20;
 const REMOVAL_MS = 50;
@@ -93,6 +95,9 @@ async function endOf(
     const line = await exits.line({ ev: "server-exit", identity }, LOOK_MS);
     if (line !== undefined) return line;
     const cannot = textOf(said).split(CANNOT)[1]?.split("\n")[0]?.trim();
+    // The program says so too when its server has just been killed: it is not told why feeding failed.
+    const late = cannot && await exits.line({ ev: "server-exit", identity }, GRACE_MS);
+    if (late) return late;
     if (cannot !== undefined || performance.now() > deadline) {
       oom.cannot = cannot ?? "the kernel did not kill the server in time";
       return undefined;

@@ -178,16 +178,16 @@ class Aim {
   /** A launch dies, and its canary perhaps too; somebody else comes by. */
   #atInterruptedLaunch(what: string): Aimed {
     const whole = what === "whole" || what === "kept";
-    const fault: Fault = {
-      command: "launch",
-      point: this.#random.pick(
-        whole ? ["launch:reported"] : ["launch:canary-spawned", "launch:starting-written"],
-      ),
-      n: 1,
-    };
+    const fault = { command: "launch", point: "launch:reported", n: 1 } as const;
+    const point = this.#random.pick([
+      "own:locked",
+      "own:server-started",
+      "own:server-known",
+      "own:session-made",
+    ]);
+    const canaryFault = whole ? {} : { canaryFault: { command: "canary", point, n: 1 } as const };
     return [
-      this.#launch(undefined, { fault }),
-      ...(whole ? [] : [[this.#signal("canary"), this.#random.whole(40, 260)] as const]),
+      this.#launch(undefined, { fault, ...canaryFault }),
       [
         this.#random.chance(0.6)
           ? this.#tick("supervise")

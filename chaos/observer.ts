@@ -116,11 +116,13 @@ export class Observer implements Disposable {
 
   #identify(pid: number, now: number): void {
     const args = argsOf(pid);
-    // One that is being killed has lost its arguments already.
-    if (args.length === 0) return;
+    // One that is being killed has lost its arguments already, or some of them.
+    if (args.length === 0 || args[0] === "") return;
     const what = classify(args);
     const known = this.#current.get(pid);
     if (known?.role === what?.role && known?.identity === what?.identity) return;
+    // A server's own children are told by their parent: nothing else follows a server.
+    if (known?.role === "server" && what === undefined) return;
     const stat = statOf(pid);
     if (!alive(stat)) return;
     if (known !== undefined) {

@@ -41,11 +41,11 @@ async function act(world: World, deed: Deed): Promise<Command | undefined> {
     case "launch":
       return launch(world, deed);
     case "stop":
-      return world.start(["stop", deed.who], deed, deed.fault);
+      return world.start(["stop", deed.who], deed);
     case "tick":
-      return world.start(["supervise", "--once", "--json"], deed, deed.fault);
+      return world.start(["supervise", "--once", "--json"], deed);
     case "daemon":
-      world.start(["supervise", "--interval", "1"], deed, deed.fault);
+      world.start(["supervise", "--interval", "1"], deed);
       return undefined;
     case "end":
       return end(world, deed);
@@ -59,7 +59,7 @@ async function act(world: World, deed: Deed): Promise<Command | undefined> {
 }
 
 function launch(world: World, deed: Extract<Deed, { do: "launch" }>): Command {
-  const { who, program, restart, replace, fault } = deed;
+  const { who, program, restart, replace } = deed;
   const script = program === "ends-0" ? "exit 0" : program === "ends-3" ? "exit 3" : SCRIPT;
   const conf = `${world.base}/broken.conf`;
   if (program === "broken") Deno.writeTextFileSync(conf, `new-session -d -s ${who} sleep 1000\n`);
@@ -81,7 +81,7 @@ function launch(world: World, deed: Extract<Deed, { do: "launch" }>): Command {
     world.root,
     who,
   ];
-  return world.start(args, deed, fault);
+  return world.start(args, deed);
 }
 
 function end(world: World, deed: Extract<Deed, { do: "end" }>): undefined {

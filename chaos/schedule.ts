@@ -46,6 +46,8 @@ export type Deed =
     readonly replace: boolean;
     readonly wait: boolean;
     readonly fault?: Fault;
+    /** Its canary dies, too. */
+    readonly canaryFault?: Fault;
   }
   | {
     readonly do: "stop";
@@ -170,6 +172,13 @@ function maybeFault(
   return { fault: { ...fault, n: random.chance(0.7) ? 1 : random.whole(2, 5) } };
 }
 
+/** The faults of a deed. */
+export function faultsOf(deed: Deed): Fault[] {
+  const fault = "fault" in deed ? deed.fault : undefined;
+  const canarys = deed.do === "launch" ? deed.canaryFault : undefined;
+  return [fault, canarys].filter((one) => one !== undefined);
+}
+
 /**
  * A step, for people.
  *
@@ -191,9 +200,8 @@ export function describe(deed: Deed): string {
       words.push(deed.signal, "to", deed.target);
       break;
   }
-  if ("fault" in deed && deed.fault !== undefined) {
-    const { command, point, n } = deed.fault;
-    words.push(`(${command} dies at ${point}${n === 1 ? "" : ` the ${n}th time`})`);
+  for (const { command, point, n } of faultsOf(deed)) {
+    words.push(`(${command} dies at ${point}${n === 1 ? "" : `, time ${n}`})`);
   }
   if ("wait" in deed && !deed.wait) words.push("&");
   return words.join(" ");

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { type Paths, pathsOf } from "../lib/config.ts";
 import { permissionFlags } from "../lib/permissions.ts";
 import { allPids, type Observer, type Role, type Seen, statOf } from "./observer.ts";
-import type { Deed, Fault } from "./schedule.ts";
+import { type Deed, faultsOf } from "./schedule.ts";
 
 const HERE = dirname(dirname(fileURLToPath(import.meta.url)));
 const MARK = "IAPEER_CHAOS";
@@ -82,12 +82,15 @@ export class World {
   }
 
   /** Starts a command of the program under test. */
-  start(args: readonly string[], deed?: Deed, fault?: Fault): Command {
+  start(args: readonly string[], deed?: Deed): Command {
     const env = Deno.env.toObject();
     for (const name of NOT_INHERITED) delete env[name];
     env[MARK] = this.base;
-    if (fault !== undefined) {
-      env["IAPEER_TEST_FAULT"] = `${fault.command} ${fault.point} ${fault.n} ${this.faults}`;
+    const faults = deed === undefined ? [] : faultsOf(deed);
+    if (faults.length > 0) {
+      env["IAPEER_TEST_FAULT"] = faults.map(({ command, point, n }) =>
+        `${command} ${point} ${n} ${this.faults}`
+      ).join("\n");
     }
     const [name, ...rest] = args as [string, ...string[]];
     const child = new Deno.Command(Deno.execPath(), {

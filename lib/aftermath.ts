@@ -9,12 +9,16 @@ import { faultPoint } from "./fault.ts";
 import { launchLocked } from "./launch.ts";
 import { decide, endingOf, recent } from "./policy.ts";
 import type { Recorded } from "./record.ts";
-import { decided, type SessionRecord, writeSession } from "./sessions.ts";
+import { decided, readSession, type SessionRecord, writeSession } from "./sessions.ts";
 import { settle } from "./teardown.ts";
 
 /** What was done about a session that ended. */
 export interface Aftermath {
+  /** As the tick reports it. */
+  /** What was done. */
   readonly outcome: "reaped-gone" | "restarted" | "crash-loop";
+  /** How it ended, or what is to be done. */
+  /** Why. */
   readonly reason: string;
 }
 
@@ -81,8 +85,9 @@ export async function decideAbout(
       try {
         await launchLocked(ctx, record.identity, spec, ends);
       } catch (error) {
-        // It could not be started, and says so once.
-        writeSession(ctx, after);
+        // It could not be started, and says so once; unless what has come of it
+        // is still to be found out.
+        if (readSession(ctx, record.identity)?.state !== "starting") writeSession(ctx, after);
         throw error;
       }
       faultPoint("tick:restarted");

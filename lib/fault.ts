@@ -13,9 +13,10 @@
  *
  * The process whose command (`launch`, `canary`, `supervise`, …) it names
  * SIGKILLs itself when it comes to the point for the n-th time, after it has
- * appended a line to the file. Any other command hands it on to the first
- * canary that it starts. The variable is taken out of the environment before
- * anything can be started, so no session and no tool ever sees it.
+ * appended a line to the file. A second line may name another command. What is
+ * for `canary`, any other command hands on to the first one that it starts. The
+ * variable is taken out of the environment before anything can be started, so
+ * no session and no tool ever sees it.
  *
  * @module
  */
@@ -25,23 +26,30 @@ import { runOnTerminal } from "./process.ts";
 const VARIABLE = "IAPEER_TEST_FAULT";
 
 interface Fault {
-  readonly text: string;
-  readonly command: string;
   readonly point: string;
   readonly log: string;
   /** How many times the point is still to be passed. */
   left: number;
 }
 
-let fault = takeFault();
+const lines = takeLines();
+/** What is to happen to this process. */
+const fault = parseFault(lines.find((line) => line.startsWith(`${Deno.args[0]} `)));
+/** What is meant for a canary. */
+let canarys = Deno.args[0] === "canary"
+  ? undefined
+  : lines.find((line) => line.startsWith("canary "));
 
-function takeFault(): Fault | undefined {
+function takeLines(): string[] {
   const text = Deno.build.standalone ? undefined : Deno.env.get(VARIABLE);
-  if (text === undefined) return undefined;
+  if (text === undefined) return [];
   Deno.env.delete(VARIABLE);
-  const [, command, point, count, log] = /^(\S+) (\S+) (\d+) (.+)$/s.exec(text) ?? [];
-  if (command === undefined || point === undefined || log === undefined) return undefined;
-  return { text, command, point, log, left: Number(count) };
+  return text.split("\n");
+}
+
+function parseFault(line: string | undefined): Fault | undefined {
+  const [, point, count, log] = /^\S+ (\S+) (\d+) (.+)$/.exec(line ?? "") ?? [];
+  return point === undefined || log === undefined ? undefined : { point, log, left: Number(count) };
 }
 
 /**
@@ -51,7 +59,7 @@ function takeFault(): Fault | undefined {
  */
 export function faultPoint(name: string): void {
   if (fault === undefined) return;
-  if (fault.point !== name || fault.command !== Deno.args[0] || --fault.left > 0) return;
+  if (fault.point !== name || --fault.left > 0) return;
   Deno.writeTextFileSync(fault.log, `${name} ${Deno.pid}\n`, { append: true });
   // Deno.kill would need the right to run anything. Nothing else of this
   // process goes on while it waits for its end.
@@ -65,11 +73,9 @@ export function faultPoint(name: string): void {
  * @returns What `start` returns.
  */
 export function passFaultOn<T>(start: () => T): T {
-  if (fault === undefined || fault.command !== "canary" || Deno.args[0] === "canary") {
-    return start();
-  }
-  Deno.env.set(VARIABLE, fault.text);
-  fault = undefined;
+  if (canarys === undefined) return start();
+  Deno.env.set(VARIABLE, canarys);
+  canarys = undefined;
   try {
     return start();
   } finally {

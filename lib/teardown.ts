@@ -6,7 +6,7 @@
 
 import type { Arming } from "./arming.ts";
 import { signalClean } from "./canary.ts";
-import { type Claimant, covers, readClaim } from "./claims.ts";
+import { type Claimant, covers, readClaim, writeClaim } from "./claims.ts";
 import { type Context, note } from "./context.ts";
 import { type Death, deathId, readDeath } from "./deaths.ts";
 import { IapeerError } from "./errors.ts";
@@ -52,14 +52,15 @@ export async function killSession(
   const { identity, sock, server } = record;
   if (server === undefined) return;
   const { host } = ctx;
-  await signalClean(ctx, identity, server, who, why);
+  // One that a signal holds up answers nobody and does not see a TERM.
+  const held = await livenessOf(host, server) === "stopped";
+  if (held) writeClaim(ctx, identity, server, who, why);
+  else await signalClean(ctx, identity, server, who, why);
   faultPoint("kill:claimed");
   note(ctx, "teardown", [["identity", identity], ["server_pid", server.pid], ["who", who], [
     "why",
     why,
   ]]);
-  // One that a signal holds up answers nobody and does not see a TERM.
-  const held = await livenessOf(host, server) === "stopped";
   if (!held) await new Server(host.tools, sock).killSession(identity);
   faultPoint("kill:session-ended");
   if (held || !await waitGone(host, server, STEP_MS.session)) {
