@@ -91,7 +91,7 @@ const ROWS: readonly Row[] = [
   },
   {
     figure: "recorderPrivate",
-    label: "… and the rest of iapeer: private memory, MiB ⁵",
+    label: "flight recorder and iapeer's code: private memory, MiB ⁵",
     digits: 1,
     of: ["own"],
   },
@@ -102,8 +102,8 @@ function notes(oom: string): string[] {
     "The sh canary does not sync: its line counts as soon as it is seen.",
     oom,
     "Own mode: `launch` → `READY`, from source. Attach mode: `adopt` → `ADOPTED`, from source. sh canary: `tmux new-session -d` alone.",
-    "Attach mode and the sh canary with their waiting tmux client; own mode and the bare parent without the server. Three times twenty seconds, begun 15 s after the start.",
-    "Own mode less the bare parent in Deno, in the same twenty seconds: what the canary does beyond waiting is its flight recorder. Its memory also holds iapeer's code.",
+    "Attach mode and the sh canary with their waiting tmux client; own mode and the bare parent without the server. Three times twenty seconds, begun 45 s after the start, when V8 has collected the garbage of the start.",
+    "Own mode less the bare parent in Deno, in the same twenty seconds: what the canary does beyond waiting is its flight recorder, and a SIGCHLD to the server every ten. The memory is not the recorder's alone: iapeer's own code is in it.",
   ].map((note, n) => `${"¹²³⁴⁵"[n]} ${note}  `);
 }
 
