@@ -11,15 +11,19 @@ import { buildApplication, run, text_en } from "@stricli/core";
 import { type App, configureDiagnostics, writeQuietly } from "./commands/app.ts";
 import { routes } from "./commands/routes.ts";
 import config from "./deno.json" with { type: "json" };
+import { messageOf } from "./lib/context.ts";
 import { setLoaderVariablesAside } from "./lib/environment.ts";
-import { EXIT, IapeerError } from "./lib/errors.ts";
+import { EXIT, IapeerError, isStorageTrouble } from "./lib/errors.ts";
 
 const application = buildApplication(routes, {
   name: "iapeer",
   versionInfo: { currentVersion: config.version },
   scanner: { caseStyle: "allow-kebab-for-camel" },
   documentation: { disableAnsiColor: true },
-  determineExitCode: (error) => error instanceof IapeerError ? error.exitCode : EXIT.internal,
+  determineExitCode: (error) => {
+    if (error instanceof IapeerError) return error.exitCode;
+    return isStorageTrouble(error) ? EXIT.refused : EXIT.internal;
+  },
   localization: {
     text: {
       ...text_en,
@@ -32,6 +36,9 @@ const application = buildApplication(routes, {
 
 function describe(error: unknown): string {
   if (error instanceof IapeerError) return `iapeer: ${error.message}`;
+  if (isStorageTrouble(error)) {
+    return `iapeer: Cannot use the storage: ${messageOf(error)}; mend that and try again`;
+  }
   const detail = error instanceof Error ? error.stack ?? error.message : String(error);
   return `iapeer: internal error, please report it: ${detail}`;
 }

@@ -95,16 +95,26 @@ function whole(text: string, flag: string): number {
   return value;
 }
 
+/** The command line; ends the program if it makes no sense. */
+function flags() {
+  try {
+    return parseArgs({
+      args: Deno.args,
+      options: {
+        seed: { type: "string" },
+        schedules: { type: "string", default: "60" },
+        json: { type: "boolean", default: false },
+        keep: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (error) {
+    print(`${error instanceof Error ? error.message : error}\n`);
+    Deno.exit(2);
+  }
+}
+
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    args: Deno.args,
-    options: {
-      seed: { type: "string" },
-      schedules: { type: "string", default: "60" },
-      json: { type: "boolean", default: false },
-      keep: { type: "boolean", default: false },
-    },
-  });
+  const values = flags();
   const seed = values.seed === undefined
     ? crypto.getRandomValues(new Uint32Array(1))[0]! % 1_000_000
     : whole(values.seed, "seed");

@@ -114,7 +114,9 @@ async function signal(
     if (server === undefined) return;
     world.blows.push({ server, at: performance.now(), what: deed.signal });
   }
-  if (deed.signal === "SIGSTOP") world.held.push({ pid: target.pid, at: performance.now() });
+  if (deed.signal === "SIGSTOP") {
+    world.held.push({ pid: target.pid, ticks: target.ticks, at: performance.now() });
+  }
   const sent = world.signal(target, deed.signal);
   if (deed.target === "server" && fatal && !sent) world.blows.pop();
   world.note(`    ${sent ? "sent to" : "too late for"} ${target.pid}`);

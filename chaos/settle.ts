@@ -47,6 +47,8 @@ export async function settle(world: World): Promise<string[]> {
 }
 
 function revive(world: World): void {
+  // Not asked whether they are stopped: that takes effect some time later.
+  for (const held of world.held) world.signal(held, "SIGCONT");
   for (const pid of world.processes()) {
     const stat = statOf(pid);
     if (stat?.state === "T") world.signal({ pid, ticks: stat.ticks }, "SIGCONT");

@@ -52,7 +52,11 @@ export class World {
   /** Sessions that were ended from within: a wanted end. */
   readonly ownEnds: { readonly server: Seen | undefined; readonly at: number }[] = [];
   /** Processes that were stopped by a signal. */
-  readonly held: { readonly pid: number; readonly at: number }[] = [];
+  readonly held: {
+    readonly pid: number;
+    readonly ticks: number | undefined;
+    readonly at: number;
+  }[] = [];
   /** When each deed was done. */
   readonly deeds: { readonly deed: Deed; readonly at: number }[] = [];
   /** What was done, with its time. */

@@ -1,4 +1,5 @@
-import { attachCanary, type Conclusion } from "../lib/canary.ts";
+import { attachCanary } from "../lib/canary.ts";
+import type { Conclusion } from "../lib/conclusion.ts";
 import { exitRecord } from "../lib/deaths.ts";
 import { UsageError } from "../lib/errors.ts";
 import { ownCanary, type StartReport } from "../lib/own.ts";

@@ -9,7 +9,7 @@ import { faultPoint } from "./fault.ts";
 import { launchLocked } from "./launch.ts";
 import { decide, endingOf, recent } from "./policy.ts";
 import type { Recorded } from "./record.ts";
-import { decided, readSession, type SessionRecord, writeSession } from "./sessions.ts";
+import { decided, type SessionRecord, writeSession } from "./sessions.ts";
 import { settle } from "./teardown.ts";
 
 /** What was done about a session that ended. */
@@ -61,7 +61,10 @@ export async function decideAbout(
   const ending = endingOf(record, how);
   const reason = how === "death" ? `server-dead: ${record.lastDeath}` : ending;
   const spec = record.spec;
-  if (spec === undefined || ending === "wanted") return { outcome: "reaped-gone", reason };
+  if (spec === undefined || ending === "wanted") {
+    if (settled.undecided !== undefined) writeSession(ctx, record);
+    return { outcome: "reaped-gone", reason };
+  }
   const boot = bootId === undefined ? {} : { bootId };
   const ends = [
     ...recent((record.ends ?? []).filter((end) => end.bootId === bootId), uptime),
@@ -80,16 +83,10 @@ export async function decideAbout(
         reason: `ended ${ends.length} times; start it with: iapeer start ${record.identity}`,
       };
     case "restart":
+      // One that fails is tried again by the next tick, and counts as an end.
       writeSession(ctx, { ...after, undecided: how });
       faultPoint("tick:restart-due");
-      try {
-        await launchLocked(ctx, record.identity, spec, ends);
-      } catch (error) {
-        // It could not be started, and says so once; unless what has come of it
-        // is still to be found out.
-        if (readSession(ctx, record.identity)?.state !== "starting") writeSession(ctx, after);
-        throw error;
-      }
+      await launchLocked(ctx, record.identity, spec, ends);
       faultPoint("tick:restarted");
       return { outcome: "restarted", reason };
   }

@@ -65,12 +65,17 @@ export function note(ctx: Context, ev: string, fields: readonly LogField[] = [])
   }
 }
 
+/** The random part of a temporary name, see lib/store.ts. */
+const RANDOM = /\.[0-9a-f]{8}-[0-9a-f-]{27}(?=\.tmp)/g;
+
 /**
- * The message of whatever was thrown.
+ * The message of whatever was thrown. The same trouble gives the same message
+ * each time, or {@linkcode warnOnce} would tell of it again and again.
  *
  * @param error What was caught.
  * @returns One line.
  */
 export function messageOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).replaceAll("\n", " ");
+  const said = error instanceof Error ? error.message : String(error);
+  return said.replaceAll("\n", " ").replaceAll(RANDOM, "");
 }

@@ -37,3 +37,18 @@ export class UnknownStateError extends IapeerError {
   /** The exit code this error turns into. */
   override readonly exitCode: number = EXIT.unknown;
 }
+
+/** What the system says when it is the storage that refuses, not the program that is wrong. */
+const STORAGE = ["ENOSPC", "EDQUOT", "EROFS", "EIO", "EACCES", "EPERM", "ENOTDIR", "EISDIR"];
+
+/**
+ * Tells whether the storage has refused: a full disk, one that can only be
+ * read, or a permission that is gone.
+ *
+ * @param error What was caught.
+ * @returns `true` if a user can mend it.
+ */
+export function isStorageTrouble(error: unknown): error is Error {
+  const code = (error as { code?: unknown } | null)?.code;
+  return error instanceof Error && typeof code === "string" && STORAGE.includes(code);
+}

@@ -28,7 +28,7 @@ export async function idleSeconds(
 ): Promise<number | undefined> {
   const limit = policy.idleSecs;
   if (limit === undefined) return undefined;
-  const now = ctx.host.now();
+  const now = ctx.host.now() - setForward(ctx, record) * 1000;
   const last = Math.max(record.launchedAt, changedAt(ctx.paths.paneLog(record.identity)));
   const idle = Math.floor((now - last) / 1000);
   if (idle < limit) return undefined;
@@ -36,6 +36,22 @@ export async function idleSeconds(
     if (await changedSince(ctx, record.identity, glob, now - limit * 1000)) return undefined;
   }
   return idle;
+}
+
+/** So far the clock and the boot's uptime drift apart by themselves, in seconds. */
+const DRIFT = 5;
+/** Clock ticks per second, as Linux tells them to programs. */
+const USER_HZ = 100;
+
+/**
+ * By how many seconds the clock was set forward since the launch, as far as
+ * that can be told: its files may bear times of before. Rather reaped too late.
+ */
+function setForward({ host }: Context, { server }: SessionRecord): number {
+  if (server?.startTicks === undefined) return 0;
+  const bootTime = host.now() / 1000 - host.uptime();
+  const step = bootTime + server.startTicks / USER_HZ - server.startedAt;
+  return step > DRIFT ? step : 0;
 }
 
 function changedAt(path: string): number {

@@ -9,7 +9,7 @@ import { IapeerError } from "./errors.ts";
 import { faultPoint } from "./fault.ts";
 import { commandOf, type Incarnation, incarnationOf, livenessOf } from "./host.ts";
 import { type Lock, tryLock } from "./locks.ts";
-import { decided, rested, type SessionRecord, writeSession } from "./sessions.ts";
+import { begun, rested, type SessionRecord, writeSession } from "./sessions.ts";
 import { killSession, removeStaleSock, settle } from "./teardown.ts";
 import { Server } from "./tmux.ts";
 import { canaryLock, type CanaryNote, evictCanary, readCanaryNote, watcherOf } from "./watcher.ts";
@@ -84,7 +84,7 @@ function kept(
   { server, mode, panePid }: Pick<CanaryNote, "server" | "mode" | "panePid">,
 ): SessionRecord {
   return {
-    ...decided(record),
+    ...begun(record),
     state: "running",
     server,
     mode,

@@ -16,7 +16,7 @@ import { spawnChild } from "./process.ts";
 import { checkProgram } from "./program.ts";
 import { selfCommand } from "./self.ts";
 import {
-  decided,
+  begun,
   type End,
   lockSession,
   readSession,
@@ -172,7 +172,11 @@ export async function launchLocked(
     launchedAt: ctx.host.now(),
     ...(before?.lastDeath === undefined ? {} : { lastDeath: before.lastDeath }),
     ...(ends.length === 0 ? {} : { ends }),
-    ...(before?.undecided === undefined ? {} : { undecided: before.undecided }),
+    // If this launch is interrupted, that end is still to be decided about.
+    ...(before?.undecided === undefined ? {} : {
+      undecided: before.undecided,
+      ...(before.lastExit === undefined ? {} : { lastExit: before.lastExit }),
+    }),
   };
   writeSession(ctx, starting);
   faultPoint("launch:starting-written");
@@ -203,7 +207,7 @@ export async function launchLocked(
     throw new IapeerError(report.error);
   }
   writeSession(ctx, {
-    ...decided(starting),
+    ...begun(starting),
     state: "running",
     server: report.server,
     panePid: report.panePid,

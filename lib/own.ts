@@ -5,7 +5,7 @@
  * @module
  */
 
-import { concludeWatch, type Conclusion, Watch } from "./canary.ts";
+import { concludeWatch, type Conclusion, Watch } from "./conclusion.ts";
 import { type Context, messageOf } from "./context.ts";
 import { toolPath, withEnvironment } from "./environment.ts";
 import { IapeerError } from "./errors.ts";
@@ -73,7 +73,7 @@ export async function ownCanary(
   try {
     let reply: NewSessionReply;
     try {
-      reply = await createSession(ctx, record, apart, server);
+      reply = await createSession(ctx, record, apart, server, incarnation);
       faultPoint("own:session-made");
       if (incarnation === undefined) throw new IapeerError("the tmux server is gone already");
     } catch (error) {
@@ -158,6 +158,7 @@ async function createSession(
   record: SessionRecord & { spec: Spec },
   apart: Record<string, string>,
   server: Child,
+  incarnation: Incarnation | undefined,
 ): Promise<NewSessionReply> {
   const { identity, sock, spec } = record;
   const { paths, host } = ctx;
@@ -174,7 +175,7 @@ async function createSession(
       env: apart,
       paneLog: paths.paneLog(identity),
       nice: toolPath("nice"),
-      hook: exitHook(identity, paths.exitsLog, paths.claim(identity)),
+      hook: exitHook(identity, paths.exitsLog, paths.claim(identity), incarnation),
     });
     const failure = clientFailure(result);
     const reply = parseNewSession(result.stdout);

@@ -201,6 +201,18 @@ export function decided(record: SessionRecord): SessionRecord {
 }
 
 /**
+ * The record of a session that runs anew: its last end is nobody's concern any
+ * more.
+ *
+ * @param record The record.
+ * @returns A new record.
+ */
+export function begun(record: SessionRecord): SessionRecord {
+  const { lastExit: _exit, ...rest } = decided(record);
+  return rest;
+}
+
+/**
  * Takes a session's operation lock: launch, stop, adopt and the tick change a
  * session one at a time.
  *

@@ -222,8 +222,11 @@ function coversUnobserved(
   server: Incarnation,
   lastSeen: number,
 ): boolean {
-  const secs = Math.max(0, lastSeen - claim.at) / 1000;
-  return covers(claim, server, { at: lastSeen, uptime: (claim.uptime ?? 0) + secs });
+  // A tick that sees the server alive removes a claim that is void by the boot's
+  // uptime before it notes that it was seen: one that is there was not void. The
+  // wall times of the two cannot tell, somebody may have set the clock between.
+  const uptime = claim.uptime ?? 0;
+  return covers(claim, server, { at: lastSeen, uptime });
 }
 
 /**

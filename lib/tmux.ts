@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { Incarnation } from "./host.ts";
 import type { RunOptions, ToolResult, Tools } from "./process.ts";
 
 /**
@@ -227,15 +228,25 @@ export function parseNewSession(stdout: string): NewSessionReply | undefined {
  * @param identity Which session.
  * @param exitsLog The file of records.
  * @param claim The claim file.
+ * @param server The incarnation that the claim names; unless told, the hook
+ * asks tmux.
  * @returns A tmux command list.
  */
-export function exitHook(identity: string, exitsLog: string, claim: string): string {
+export function exitHook(
+  identity: string,
+  exitsLog: string,
+  claim: string,
+  server?: Incarnation,
+): string {
   const temporary = claim.replace(/[^/]*$/, (name) => `.${name}.hook.tmp`);
   const [log, draft, final] = [exitsLog, temporary, claim].map(quoteWord);
   // What the formats give is digits (or, in later versions of tmux, a signal's
   // name), so it needs no quoting.
   const facts = "s=#{pane_dead_status} g=#{pane_dead_signal} d=#{pane_dead_time} " +
-    "p=#{pane_pid} server=#{pid} start=#{start_time}";
+    "p=#{pane_pid} server=#{pid} " +
+    // What tmux takes for its start can be seconds after that of its process.
+    `start=${server?.startedAt ?? "#{start_time}"}`;
+  const ticks = server?.startTicks === undefined ? "" : `,\\"startTicks\\":${server.startTicks}`;
   const script = [
     "",
     STANDARD_PATH,
@@ -253,7 +264,7 @@ export function exitHook(identity: string, exitsLog: string, claim: string): str
     `dead_status=$s dead_signal=$g dead_time=$d$o" >>${log}`,
     `echo "{\\"v\\":1,\\"identity\\":\\"${identity}\\",\\"who\\":\\"exit-hook\\",` +
     `\\"why\\":\\"session ended\\",\\"at\\":$(date +%s)000,` +
-    `\\"server\\":{\\"pid\\":$server,\\"startedAt\\":$start},\\"exit\\":{$e}}" >${draft}`,
+    `\\"server\\":{\\"pid\\":$server,\\"startedAt\\":$start${ticks}},\\"exit\\":{$e}}" >${draft}`,
     `mv -f ${draft} ${final}`,
     "exit 0",
   ].join("\n");

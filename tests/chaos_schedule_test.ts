@@ -32,7 +32,11 @@ Deno.test("scheduleOf() aims at every fault point in turn", () => {
 
 Deno.test("Random gives the same numbers on every machine", () => {
   const random = new Random(1);
-  assert.deepEqual([random.whole(0, 999), random.whole(0, 999), random.whole(0, 999)], [149, 531, 535]);
+  assert.deepEqual([random.whole(0, 999), random.whole(0, 999), random.whole(0, 999)], [
+    149,
+    531,
+    535,
+  ]);
   assert.equal(random.pick(["only"]), "only");
   const many = Array.from({ length: 1000 }, () => random.weigh({ often: 9, seldom: 1 }));
   const often = many.filter((one) => one === "often").length;

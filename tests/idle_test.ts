@@ -49,6 +49,14 @@ Deno.test("idleSeconds() takes output for activity", () =>
 Deno.test("idleSeconds() is not fooled by a clock that was set back", () =>
   withRoot(async (ctx) => assert.equal(await idle(ctx), undefined), at(-5000)));
 
+Deno.test("idleSeconds() is not fooled by a clock that was set forward", () => {
+  const server = { pid: 42, startedAt: LAUNCHED / 1000, startTicks: 100_00 };
+  const of = (ctx: Context) => idleSeconds(ctx, { ...RECORD, server }, POLICY);
+  const after = (secs: number) => ({ ...at(18_000 + secs), uptime: () => 100 + secs });
+  return withRoot(async (ctx) => assert.equal(await of(ctx), undefined), after(59))
+    .then(() => withRoot(async (ctx) => assert.equal(await of(ctx), 60), after(60)));
+});
+
 Deno.test("idleSeconds() takes a change of a named file for activity", () =>
   inTempDir((dir) =>
     withRoot(async (ctx) => {

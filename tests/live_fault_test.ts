@@ -141,3 +141,37 @@ for (const point of ["attach:client-changed", "attach:note-begun", "attach:armed
     await live.record("server-exit", "claude-bob");
   });
 }
+
+Deno.test("a restart that fails is tried again, and no more than the crash-loop guard allows", async () => {
+  await using live = await Live.open();
+  const session = await live.launch("claude-bob", ["--restart", "always"]);
+  sendSignal(session.serverPid, "SIGKILL");
+  await untilGone(session.canaryPid, "the canary");
+  const env = dieAt(live, "canary", "own:locked");
+  const outcome = async () =>
+    JSON.parse((await live.cli(["supervise", "--once", "--json"], { env })).stdout)[0].outcome;
+  assert.equal(await outcome(), "skipped-error");
+  assert.equal(await outcome(), "skipped-error");
+  assert.equal(await outcome(), "crash-loop");
+  assert.equal((await live.status("claude-bob")).state, "crash-loop");
+  await live.ok(["start", "claude-bob"]);
+  assert.equal((await live.status("claude-bob")).state, "alive");
+});
+
+Deno.test("a restart after a program's own end is made up for after a tick that died in it", async () => {
+  await using live = await Live.open();
+  const go = `${live.base}/go`;
+  const argv = ["sh", "-c", '[ -e "$1" ] || { : >"$1"; exit 3; }; exec sleep 10000', "sh", go];
+  const session = await live.launch("claude-bob", ["--restart", "on-failure"], argv);
+  await live.record("session-exit", "claude-bob");
+  await untilGone(session.canaryPid, "the canary");
+  const env = dieAt(live, "supervise", "launch:starting-written");
+  assert.equal((await live.cli(["supervise", "--once"], { env })).signal, "SIGKILL");
+  await live.until("it runs again", async () => {
+    await live.tick();
+    return (await live.status("claude-bob")).state === "alive";
+  });
+  await live.ok(["stop", "claude-bob"]);
+  assert.equal((await live.tickOf("claude-bob")).outcome, "stopped");
+  assert.deepEqual(live.records("server-exit"), []);
+});
