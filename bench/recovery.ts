@@ -14,7 +14,7 @@ import { appendLine, readLines } from "../lib/log.ts";
 import { deathLock } from "../lib/record.ts";
 import { runJob } from "../tests/fixtures/root.ts";
 
-const ROUNDS = 5;
+const ROUNDS = Number(Deno.args[0] ?? 3);
 const ENTRIES = 100;
 const WRITERS = 8;
 const LINES = 2_000;

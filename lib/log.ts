@@ -26,6 +26,9 @@ export interface AppendOptions {
 /** A writer that finds the lock taken asks this often, a millisecond apart, and then writes all the same. */
 const LOCK_TRIES = 200;
 
+/** A line that looks cut is looked at so often again, a millisecond apart. */
+const CUT_LOOKS = 20;
+
 /**
  * Appends one line.
  *
@@ -111,13 +114,17 @@ function writeLine(path: string, line: string, sync: boolean): number {
 
 /**
  * Tells whether the last line was cut. A file grows page by page while another
- * process writes, so only one that still ends in the middle of a line a moment
- * later counts: a newline too many would leave an empty line.
+ * process writes, which may be kept from going on for a while, so only one that
+ * still ends in the middle of a line some moments later counts: a newline too
+ * many would leave an empty line.
  */
 function isCut(file: Deno.FsFile, size: number): boolean {
   if (!endsInLine(file, size)) return false;
-  pause();
-  return endsInLine(file, file.statSync().size);
+  for (let n = 0; n < CUT_LOOKS; n++) {
+    pause();
+    if (!endsInLine(file, file.statSync().size)) return false;
+  }
+  return true;
 }
 
 /** A millisecond, without giving way to anything else in this process. */
