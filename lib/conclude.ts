@@ -44,6 +44,35 @@ const PEERS_MS = 2000;
  * @returns The closed entry.
  */
 export async function conclude(ctx: Context, death: Death, recovering: boolean): Promise<Death> {
+  await enter();
+  try {
+    return await concludeNow(ctx, death, recovering);
+  } finally {
+    leave();
+  }
+}
+
+/**
+ * So many deaths are concluded at once; the others wait. Each starts a dozen
+ * tools, and a tick that has a hundred entries to finish has other work to do.
+ */
+const AT_ONCE = 4;
+let busy = 0;
+const waiting: (() => void)[] = [];
+
+async function enter(): Promise<void> {
+  if (busy >= AT_ONCE) await new Promise<void>((go) => waiting.push(go));
+  else busy++;
+}
+
+/** Hands the place on, or gives it up. */
+function leave(): void {
+  const next = waiting.shift();
+  if (next === undefined) busy--;
+  else next();
+}
+
+async function concludeNow(ctx: Context, death: Death, recovering: boolean): Promise<Death> {
   let current = death;
   const attempt = async (what: string, work: () => Death | Promise<Death>) => {
     try {

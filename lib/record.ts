@@ -40,6 +40,8 @@ import { removeIfThere } from "./store.ts";
 
 /** How long a death that cannot be written is held in memory, in milliseconds. */
 const HOLD_MS = 24 * 3600 * 1000;
+/** How long a root may be gone until it counts as removed for good, in milliseconds. */
+const ROOT_GONE_MS = 600_000;
 const LOCK_ENDING = ".death";
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 30_000;
@@ -155,8 +157,12 @@ function proceed(
 
 /** An entry of this death became corrupt before: its line may be there. */
 function wasSetAside(ctx: Context, id: string): boolean {
+  return isThere(`${ctx.paths.death(id)}.corrupt`);
+}
+
+function isThere(path: string): boolean {
   try {
-    Deno.lstatSync(`${ctx.paths.death(id)}.corrupt`);
+    Deno.lstatSync(path);
     return true;
   } catch {
     return false;
@@ -254,6 +260,7 @@ export async function recordDeathSurely(
   more?: () => Partial<Observation>,
 ): Promise<Recorded | undefined> {
   const started = performance.now();
+  let rootGoneAt: number | undefined;
   for (let pause = FIRST_RETRY_MS;; pause = Math.min(pause * 2, LAST_RETRY_MS)) {
     try {
       return recordDeath(ctx, seen, onJournal, more);
@@ -264,7 +271,9 @@ export async function recordDeathSurely(
           messageOf(error)
         }`,
       );
-      if (performance.now() - started > HOLD_MS) {
+      rootGoneAt = isThere(ctx.paths.root) ? undefined : rootGoneAt ?? performance.now();
+      const held = performance.now() - started;
+      if (held > HOLD_MS || performance.now() - (rootGoneAt ?? Infinity) > ROOT_GONE_MS) {
         warnOnce(`gave up recording the death of ${seen.identity} (server ${seen.server.pid})`);
         return undefined;
       }
