@@ -50,7 +50,6 @@ const SAMPLER =
     Atomics.store(control, 1, count + 1);
     if (count % every === every - 1) tell();
   };
-  sample();
   for (const part of early) {
     pause(part * stepMs);
     tell();
@@ -75,6 +74,12 @@ export class FlightRecorder implements Disposable {
    * @param stepMs Milliseconds between two samples.
    */
   constructor(also: () => void = () => {}, stepMs = FLIGHT_STEP_SECS * 1000) {
+    // The sampler takes tens of milliseconds to start; a server can die before.
+    const first = look();
+    if (first !== undefined) {
+      this.#values.set([Date.now(), ...first]);
+      Atomics.store(this.#control, 1, 1);
+    }
     const url = URL.createObjectURL(new Blob([SAMPLER], { type: "text/javascript" }));
     try {
       this.#worker = new Worker(url, { type: "module" });
@@ -101,7 +106,7 @@ export class FlightRecorder implements Disposable {
 
   /**
    * What was recorded, and a last look now: the sampler's own is up to a step
-   * old, and one that has only just been started has not looked yet.
+   * old.
    *
    * @returns Oldest first.
    */
@@ -113,13 +118,8 @@ export class FlightRecorder implements Disposable {
       const [at, ...figures] = this.#values.subarray(start, start + FIELDS);
       return sampleOf(at!, figures as [number, number, number]);
     });
-    try {
-      const { available, swapFree, swapTotal } = Deno.systemMemoryInfo();
-      const figures = [available, swapTotal > 0 ? swapFree : -1, Deno.loadavg()[0]!] as const;
-      samples.push(sampleOf(Date.now(), figures));
-    } catch (error) {
-      warnOnce(`the flight recorder cannot read the machine's memory: ${error}`);
-    }
+    const last = look();
+    if (last !== undefined) samples.push(sampleOf(Date.now(), last));
     return samples.slice(-FLIGHT_SAMPLES);
   }
 
@@ -139,6 +139,17 @@ export class FlightRecorder implements Disposable {
     Atomics.notify(this.#control, 2);
     this.#worker?.terminate();
     this.#worker = undefined;
+  }
+}
+
+/** Available memory and free swap in bytes (-1: there is none), load of the last minute. */
+function look(): readonly [number, number, number] | undefined {
+  try {
+    const { available, swapFree, swapTotal } = Deno.systemMemoryInfo();
+    return [available, swapTotal > 0 ? swapFree : -1, Deno.loadavg()[0]!];
+  } catch (error) {
+    warnOnce(`the flight recorder cannot read the machine's memory: ${error}`);
+    return undefined;
   }
 }
 

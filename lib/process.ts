@@ -90,22 +90,20 @@ export const denoTools: Tools = {
       abort.abort();
     }, timeoutMs);
     try {
-      const [out, err, status] = await Promise.all([
+      const [out, err, ended] = await Promise.all([
         collect(child.stdout, maxBytes, keepTail, abort.signal),
         collect(child.stderr, maxBytes, false, abort.signal),
-        child.status,
+        child.status.then(endedOf, endedFromError),
       ]);
       return {
-        code: status.signal === null ? status.code : undefined,
-        signal: status.signal ?? undefined,
+        code: ended.code,
+        signal: ended.signal,
         stdout: out.text,
         stderr: err.text,
         timedOut,
         failure: undefined,
         truncated: out.truncated || err.truncated,
       };
-    } catch (error) {
-      return { ...NOT_STARTED, timedOut, failure: whyNotStarted(tool, error) };
     } finally {
       clearTimeout(timer);
     }
