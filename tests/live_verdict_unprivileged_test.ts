@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readCanaryNote } from "../lib/watcher.ts";
 import { canBeNobody, canDenyDmesg, denyDmesg, Nobody } from "./fixtures/nobody.ts";
 import { canLimitMemory } from "./fixtures/memory_cgroup.ts";
 import { Live, SLEEP } from "./live.ts";
@@ -32,6 +33,11 @@ Deno.test({
     ]);
     assert.equal(launched.code, 0, launched.stderr);
     const { serverPid } = JSON.parse(launched.stdout);
+    // What the counters say now is compared with what they said at arming.
+    await live.until(
+      "the canary has looked around",
+      () => readCanaryNote(nobody.ctx, "claude-bob")?.armed,
+    );
     Deno.kill(serverPid, "SIGKILL");
     const { verdict, confidence, reason, findings, forensics } = await closed(live, nobody);
     assert.equal(verdict, "killed");
