@@ -25,7 +25,7 @@ export interface Claim {
   readonly why: string;
   /** Epoch milliseconds. */
   readonly at: number;
-  /** Seconds since boot; a clock that nobody sets. The exit hook does not know it. */
+  /** Seconds since boot; a clock that nobody sets. Absent if the exit hook could not learn it. */
   readonly uptime?: number;
   /** Which incarnation shall die. */
   readonly server: Incarnation;

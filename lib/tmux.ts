@@ -225,6 +225,13 @@ export function parseNewSession(stdout: string): NewSessionReply | undefined {
  * kernel's line, if it can be read and is not older than ten seconds (a pid
  * comes again), goes into the record as `oom=`.
  *
+ * The claim carries the boot's uptime like every other, or a clock that is set
+ * between hook and death would make it void, or keep it alive. On Linux it is
+ * taken from the start of a process, which is counted by the clock that
+ * `Deno.osUptime()` asks; `/proc/uptime` would not do, lxcfs gives containers
+ * one of their own there [lxcfs, proc_fuse.c]. macOS moves its boot time along
+ * when the clock is set [xnu, clock.c]. Where neither can be had, the wall clock has to do.
+ *
  * @param identity Which session.
  * @param exitsLog The file of records.
  * @param claim The claim file.
@@ -251,19 +258,26 @@ export function exitHook(
     "",
     STANDARD_PATH,
     "umask 077",
-    "e= o=",
+    "e= o= t= a=$(date +%s)",
+    // When this very process began, in clock ticks since boot.
+    "u=$(cut -d ' ' -f 22 /proc/self/stat 2>/dev/null)",
+    'case $u in ""|*[!0-9]*)',
+    "  b=$(sysctl -n kern.boottime 2>/dev/null) b=${b#*sec = } b=${b%%,*}",
+    '  case $b in ""|*[!0-9]*) u= ;; *) u=$((a - b)) ;; esac ;;',
+    "*) u=$((u / 100 + 1)) ;;",
+    "esac",
+    '[ -z "$u" ] || t="\\"uptime\\":$u,"',
     '[ -z "$s" ] || e="\\"status\\":\\"$s\\""',
     '[ -z "$g" ] || e="\\"signal\\":\\"$g\\""',
     "case $g in 9|*KILL)",
     '  l=$(dmesg 2>/dev/null | grep -F "Killed process $p (" | tail -n 1 | tr -d "\\"\\\\\\\\")',
     "  k=${l%%.*} k=${k##*[!0-9]}",
-    "  u=$(cut -d. -f1 /proc/uptime 2>/dev/null)",
     '  [ -n "$k" ] && [ -n "$u" ] && [ $((u - k)) -le 10 ] && o=" oom=\\"${l##*\\] }\\""',
     "esac",
     `echo "ts=$(date -u +%Y-%m-%dT%H:%M:%SZ) ev=session-exit identity=${identity} ` +
     `dead_status=$s dead_signal=$g dead_time=$d$o" >>${log}`,
     `echo "{\\"v\\":1,\\"identity\\":\\"${identity}\\",\\"who\\":\\"exit-hook\\",` +
-    `\\"why\\":\\"session ended\\",\\"at\\":$(date +%s)000,` +
+    `\\"why\\":\\"session ended\\",\\"at\\":\${a}000,$t` +
     `\\"server\\":{\\"pid\\":$server,\\"startedAt\\":$start${ticks}},\\"exit\\":{$e}}" >${draft}`,
     `mv -f ${draft} ${final}`,
     "exit 0",

@@ -62,7 +62,7 @@ Deno.test("expired() goes by the clock that nobody sets", () => {
   }
 });
 
-Deno.test("expired() goes by the wall clock for a claim of the exit hook", () => {
+Deno.test("expired() goes by the wall clock for a claim without an uptime", () => {
   assert.equal(expired(HOOKED, later(30)), false);
   assert.equal(expired(HOOKED, later(30.001)), true);
   // Set back meanwhile: it cannot be told how old the claim is.

@@ -5,9 +5,10 @@ import { type Context, contextOf } from "../lib/context.ts";
 import { denoHost } from "../lib/host.ts";
 import { tick } from "../lib/lifecycle.ts";
 import { readSession, type SessionRecord, writeSession } from "../lib/sessions.ts";
+import { writeJson } from "../lib/store.ts";
 import { withRoot } from "./fixtures/root.ts";
 import { assertRecorded, Live } from "./live.ts";
-import { readLog, sendSignal } from "./live_host.ts";
+import { readLog, sendSignal, untilGone } from "./live_host.ts";
 
 const BOB = "claude-bob";
 const HOUR = 3600;
@@ -91,6 +92,32 @@ for (const jump of JUMPS) {
       assert((await concludeWatch(at(ctx, jump, 29), other, () => {})).claimed);
       assert.deepEqual(told(ctx), ["signal"]);
     }));
+
+  Deno.test(`the claim of an exit hook lasts 30 s though the clock was ${way} after it`, async () => {
+    await using live = await Live.open();
+    const session = await live.launch(BOB, [], ["/bin/sh", "-c", "read line"]);
+    const ctx = contextOf(live.root);
+    const server = readSession(ctx, BOB)!.server!;
+    const typed = await live.tmux(session.sock, "send-keys", "-t", `=${BOB}:`, "Enter");
+    assert.equal(typed.code, 0, typed.stderr);
+    await untilGone(session.canaryPid, "the canary");
+    const { spent, ...claim } = readClaim(ctx, BOB)!;
+    assert.deepEqual([claim.who, spent], ["exit-hook", true]);
+    // As it was before its canary had seen the end.
+    writeJson(ctx.paths.claim(BOB), claim);
+    const seen = {
+      identity: BOB,
+      server,
+      mode: "own" as const,
+      end: { cause: "exit-code" as const },
+    };
+    assert((await concludeWatch(at(ctx, jump, 20), seen, () => {})).claimed);
+    writeJson(ctx.paths.claim(BOB), claim);
+    const late = await concludeWatch(at(ctx, jump, 40), seen, () => {});
+    assert(!late.claimed);
+    await late.recorded!.closed;
+    assert.deepEqual(told(ctx), ["exit-code"]);
+  });
 
   Deno.test(`a living server is not taken for dead by a tick after the clock was ${way}`, async () => {
     await using live = await Live.open();

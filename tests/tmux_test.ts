@@ -149,6 +149,62 @@ Deno.test("Server.newSession() takes any directory, variable and log as they are
     );
   }));
 
+/** Where the hook looks for the uptime, and what it makes of what it finds there. */
+const UPTIMES: readonly {
+  what: string;
+  looks: Record<string, string>;
+  gives: number | undefined;
+}[] = [
+  {
+    what: "a process that began 4250 ticks after the boot",
+    looks: { "cut -d": "echo 4250 || :" },
+    gives: 43,
+  },
+  {
+    what: "macOS, 500 s after the boot",
+    looks: {
+      "/proc/self/stat": "/nowhere",
+      "sysctl -n kern.boottime":
+        'echo "{ sec = $((a - 500)), usec = 279000 } Sun Nov 22 05:44:45 2026"',
+    },
+    gives: 500,
+  },
+  {
+    what: "a system that tells nothing",
+    looks: { "/proc/self/stat": "/nowhere", "sysctl -n kern.boottime": "false" },
+    gives: undefined,
+  },
+  {
+    what: "a system that tells rubbish",
+    looks: { "cut -d": "echo x || :", "sysctl -n kern.boottime": "echo { sec = -, usec" },
+    gives: undefined,
+  },
+];
+
+for (const { what, looks, gives } of UPTIMES) {
+  Deno.test(`exitHook() claims with the uptime of ${what}`, () =>
+    withServer(async (server, dir) => {
+      const ctx = rootAt(`${dir}/r`);
+      const { paths } = ctx;
+      let hook = exitHook("run-x", paths.exitsLog, paths.claim("run-x"));
+      for (const [from, to] of Object.entries(looks)) {
+        assert(hook.includes(from), from);
+        hook = hook.replaceAll(from, to);
+      }
+      const argv = ["/bin/sh", "-c", "exit 3"];
+      const made = await server.newSession(session(dir, { identity: "run-x", hook, argv }));
+      assert.equal(clientFailure(made), undefined, made.stderr);
+      await until("the session ends", async () => {
+        Deno.kill(parseNewSession(made.stdout)!.serverPid, "SIGCHLD");
+        return await server.hasSession("run-x") === false;
+      });
+      const claim = readClaim(ctx, "run-x")!;
+      assert.equal(claim.uptime, gives);
+      assert.deepEqual(claim.exit, { status: "3" });
+      assert.match(Deno.readTextFileSync(paths.exitsLog), / dead_status=3 /);
+    }));
+}
+
 Deno.test("exitHook() records the end of a program under any root, and claims it", () =>
   withServer(async (server, dir) => {
     let n = 0;
@@ -188,6 +244,7 @@ Deno.test("exitHook() records the end of a program under any root, and claims it
         assert("pid" in reply);
         assert.equal(claim.server.pid, reply.pid);
         assert(Math.abs(claim.at - Date.now()) < 60_000, `${claim.at}`);
+        assert(Math.abs(claim.uptime! - Deno.osUptime()) < 60, `${claim.uptime}`);
         for (const file of [paths.exitsLog, paths.claim(identity)]) {
           assert.equal(Deno.statSync(file).mode! & 0o777, 0o600, file);
         }
