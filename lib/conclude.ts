@@ -24,6 +24,7 @@ import { sameIncarnation } from "./host.ts";
 import { appendLine, readLines } from "./log.ts";
 import { parseLine } from "./logfmt.ts";
 import { memoryOf } from "./memory.ts";
+import { isThere } from "./store.ts";
 import { type Curves, leadSections, type Moment } from "./story.ts";
 import { decide } from "./verdict.ts";
 
@@ -111,7 +112,7 @@ async function concludeNow(ctx: Context, death: Death, recovering: boolean): Pro
   await attempt("write the snapshot of", async () => {
     const planned = snapshotPath(ctx, death);
     const lead = leadSections(current, timelineOf(ctx, current), curvesOf(ctx, current));
-    const path = recovering && exists(planned) ? planned : writeSnapshot(
+    const path = recovering && isThere(planned) ? planned : writeSnapshot(
       ctx.paths.serverDeaths,
       subject,
       renderSnapshot(subject, lead, await sections),
@@ -211,14 +212,6 @@ export function withVerdict(ctx: Context, death: Death, findings: readonly Findi
   const { verdict, confidence, reason } = decide({ death: facts, findings });
   const peers = facts.peersLost > 0 ? { peersLost: facts.peersLost } : {};
   return { ...death, verdict, confidence, reason, ...peers, findings };
-}
-
-function exists(path: string): boolean {
-  try {
-    return Deno.lstatSync(path).isFile;
-  } catch {
-    return false;
-  }
 }
 
 /**

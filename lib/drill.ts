@@ -17,6 +17,7 @@ import { launch } from "./launch.ts";
 import { readLines } from "./log.ts";
 import { CANNOT, FEEDING, oomProgram } from "./oom_drill.ts";
 import { readSession, type SessionRecord } from "./sessions.ts";
+import { isThere } from "./store.ts";
 import { stop } from "./stop.ts";
 import { Server } from "./tmux.ts";
 import type { VerdictName } from "./verdict.ts";
@@ -96,7 +97,7 @@ export async function drill(
   kind: DrillKind,
   keep: boolean,
 ): Promise<DrillReport> {
-  const had = exists(outer.paths.root);
+  const had = isThere(outer.paths.root);
   const drills = join(outer.paths.root, "drill");
   const ctx = contextOf(join(drills, crypto.randomUUID().slice(0, 6)), outer.host);
   openRoot(ctx.paths, Deno.uid());
@@ -289,15 +290,6 @@ async function until<T>(look: () => T | undefined | false, ms: number): Promise<
     if (found) return found;
     if (performance.now() > deadline) return undefined;
     await new Promise((wake) => setTimeout(wake, 5));
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -11,7 +11,7 @@
 import { basename, dirname } from "node:path";
 import { DEFAULTS, type Paths } from "./config.ts";
 import { tryLock } from "./locks.ts";
-import { removeIfThere, syncDir, writeAll } from "./store.ts";
+import { isThere, removeIfThere, syncDir, writeAll } from "./store.ts";
 
 /** How {@linkcode appendLine} writes. */
 export interface AppendOptions {
@@ -25,6 +25,16 @@ export interface AppendOptions {
 
 /** A writer that finds the lock taken asks this often, a millisecond apart, and then writes all the same. */
 const LOCK_TRIES = 200;
+
+/** A writer that has filled the log tries to get the lock for itself so often, a millisecond apart. */
+const ROTATE_TRIES = 50;
+
+/**
+ * Logs whose lock was waited for in vain, each with the size from which it is
+ * waited for again: a process that was stopped while it wrote shall not cost
+ * every line of the others that time.
+ */
+const patience = new Map<string, number>();
 
 /** A line that looks cut is looked at so often again, a millisecond apart. */
 const CUT_LOOKS = 20;
@@ -64,14 +74,10 @@ export function appendLine(
  * @throws {Error} If the storage refuses.
  */
 export function prepareLog(path: string): void {
-  try {
-    Deno.lstatSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    Deno.openSync(path, { append: true, create: true, mode: 0o600 }).close();
-    Deno.chmodSync(path, 0o600);
-    syncDir(dirname(path));
-  }
+  if (isThere(path)) return;
+  Deno.openSync(path, { append: true, create: true, mode: 0o600 }).close();
+  Deno.chmodSync(path, 0o600);
+  syncDir(dirname(path));
 }
 
 function shareLock(lockPath: string): Disposable | undefined {
@@ -140,24 +146,57 @@ function endsInLine(file: Deno.FsFile, size: number): boolean {
   return file.readSync(last) === 1 && last[0] !== 0x0a;
 }
 
-/** Moves the log one number on, unless somebody did so first or writes just now. */
+/**
+ * Moves the log one number on, unless somebody does so first.
+ *
+ * Whoever has written the line that fills the log waits here and writes no
+ * other, so that of any number of writers, however busy, each soon waits, and
+ * the lock falls free. It is waited for in vain only while somebody who shares
+ * it has been stopped, or reads: the line is written already, and the log may
+ * then grow.
+ */
 function rotate(lockPath: string, path: string, maxBytes: number, keep: number): void {
-  using lock = tryLock(lockPath);
-  if (lock === undefined) return;
   try {
-    if (Deno.statSync(path).size < maxBytes) return;
-    removeIfThere(`${path}.${keep}`);
-    for (let n = keep - 1; n >= 1; n--) {
-      try {
-        Deno.renameSync(`${path}.${n}`, `${path}.${n + 1}`);
-      } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
+    for (let n = 0;; n++) {
+      const { size } = Deno.statSync(path);
+      if (size < maxBytes) break;
+      using lock = tryLock(lockPath);
+      if (lock !== undefined) {
+        // Somebody may have rotated it between the look and the lock.
+        if (Deno.statSync(path).size >= maxBytes) {
+          moveOn(path, keep);
+          syncDir(dirname(path));
+        }
+        break;
       }
+      if (n === 0 && size < (patience.get(path) ?? 0)) return;
+      if (n >= ROTATE_TRIES) {
+        patience.set(path, size + maxBytes / 8);
+        return;
+      }
+      pause();
     }
-    Deno.renameSync(path, `${path}.1`);
-    syncDir(dirname(path));
+    patience.delete(path);
   } catch {
     // The line is written; the next one tries to rotate again.
+  }
+}
+
+/**
+ * Moves a log and its rotated files one number on; the oldest goes.
+ *
+ * @param path The log; afterwards it is `.1`.
+ * @param keep How many rotated files are kept.
+ * @throws {Error} If the storage refuses; what was moved stays moved.
+ */
+export function moveOn(path: string, keep: number): void {
+  removeIfThere(`${path}.${keep}`);
+  for (let n = keep - 1; n >= 0; n--) {
+    try {
+      Deno.renameSync(n === 0 ? path : `${path}.${n}`, `${path}.${n + 1}`);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
   }
 }
 

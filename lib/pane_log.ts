@@ -6,8 +6,8 @@
 
 import { DEFAULTS } from "./config.ts";
 import { type Context, messageOf, note } from "./context.ts";
+import { moveOn } from "./log.ts";
 import type { SessionRecord } from "./sessions.ts";
-import { removeIfThere } from "./store.ts";
 import { Server } from "./tmux.ts";
 
 /**
@@ -22,14 +22,7 @@ export async function rotatePaneLog(ctx: Context, record: SessionRecord): Promis
   const path = ctx.paths.paneLog(record.identity);
   try {
     if (Deno.statSync(path).size < DEFAULTS.logBytes) return;
-    removeIfThere(`${path}.${DEFAULTS.logsKept}`);
-    for (let n = DEFAULTS.logsKept - 1; n >= 0; n--) {
-      try {
-        Deno.renameSync(n === 0 ? path : `${path}.${n}`, `${path}.${n + 1}`);
-      } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-      }
-    }
+    moveOn(path, DEFAULTS.logsKept);
     await new Server(ctx.host.tools, record.sock).repipe(record.identity, path);
     note(ctx, "pane-log-rotated", [["identity", record.identity]]);
   } catch (error) {

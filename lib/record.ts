@@ -34,9 +34,10 @@ import {
   updateDeath,
 } from "./deaths.ts";
 import { faultPoint } from "./fault.ts";
+import { sameIncarnation } from "./host.ts";
 import { type Lock, tryLock } from "./locks.ts";
 import { appendLine } from "./log.ts";
-import { removeIfThere } from "./store.ts";
+import { isThere, removeIfThere } from "./store.ts";
 
 /** How long a death that cannot be written is held in memory, in milliseconds. */
 const HOLD_MS = 24 * 3600 * 1000;
@@ -160,15 +161,6 @@ function wasSetAside(ctx: Context, id: string): boolean {
   return isThere(`${ctx.paths.death(id)}.corrupt`);
 }
 
-function isThere(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** Options of {@linkcode finishOpenDeaths}. */
 export interface FinishOptions {
   /** Only the entries of this session. */
@@ -271,7 +263,7 @@ export async function recordDeathSurely(
           messageOf(error)
         }`,
       );
-      rootGoneAt = isThere(ctx.paths.root) ? undefined : rootGoneAt ?? performance.now();
+      rootGoneAt = isGone(ctx.paths.root) ? rootGoneAt ?? performance.now() : undefined;
       const held = performance.now() - started;
       if (held > HOLD_MS || performance.now() - (rootGoneAt ?? Infinity) > ROOT_GONE_MS) {
         warnOnce(`gave up recording the death of ${seen.identity} (server ${seen.server.pid})`);
@@ -279,5 +271,14 @@ export async function recordDeathSurely(
       }
       await ctx.host.sleep(pause);
     }
+  }
+}
+
+/** One that cannot be looked at is not gone. */
+function isGone(root: string): boolean {
+  try {
+    return !isThere(root);
+  } catch {
+    return false;
   }
 }

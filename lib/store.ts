@@ -6,6 +6,7 @@
 
 import { basename, dirname, join } from "node:path";
 import { FORMAT_VERSION } from "./config.ts";
+import { IapeerError } from "./errors.ts";
 import { faultPoint } from "./fault.ts";
 
 /** What a state file held, or why it cannot be had. */
@@ -134,6 +135,32 @@ export function removeIfThere(path: string): void {
 }
 
 /**
+ * Tells whether something is at a path.
+ *
+ * @param path Whatever it is; a link that leads nowhere is there.
+ * @returns `false` only if nothing is.
+ * @throws {Error} If that cannot be told (no permission, I/O error).
+ *
+ * @example Usage
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { isThere } from "./store.ts";
+ *
+ * assert(isThere("."));
+ * assert(!isThere("./nobody-has-made-this"));
+ * ```
+ */
+export function isThere(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/**
  * Writes a state file, see {@linkcode writeFileAtomic}.
  *
  * @param path The file.
@@ -182,7 +209,9 @@ export function readJson<T>(path: string, check: (value: unknown) => T): Stored<
     return { state: "found", value: check(value) };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    if (error instanceof RangeError) throw new Error(`Cannot read "${path}": ${why}`);
+    if (error instanceof RangeError) {
+      throw new IapeerError(`Cannot read "${path}": ${why}; use the newer iapeer`);
+    }
     return { state: "corrupt", aside: setAside(path), why };
   }
 }

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { tryLock } from "../lib/locks.ts";
-import { appendLine, readLines } from "../lib/log.ts";
+import { appendLine, moveOn, readLines } from "../lib/log.ts";
 import { parseLine } from "../lib/logfmt.ts";
-import { runJob, withRoot } from "./fixtures/root.ts";
+import { inTempDir, runJob, withRoot } from "./fixtures/root.ts";
 
 Deno.test("appendLine() appends whole lines to a file of the user's own", () =>
   withRoot(({ paths }) => {
@@ -62,6 +62,31 @@ Deno.test("appendLine() does not wait for ever for a rotation that hangs", () =>
     using _stopped = tryLock(paths.lock("exits.log.log"));
     appendLine(paths, paths.exitsLog, "all the same");
     assert.deepEqual(readLines(paths, paths.exitsLog), ["all the same"]);
+  }));
+
+Deno.test("appendLine() lets the log grow while somebody who shares its lock is stopped, and rotates then", () =>
+  withRoot(({ paths }) => {
+    const log = paths.exitsLog;
+    const lines = Array.from({ length: 100 }, (_, n) => `n=${n}`.padEnd(99));
+    {
+      using _stopped = tryLock(paths.lock("exits.log.log"), false);
+      for (const line of lines) appendLine(paths, log, line, { maxBytes: 1000 });
+      assert.equal(Deno.statSync(log).size, 10_000);
+    }
+    appendLine(paths, log, "last", { maxBytes: 1000 });
+    assert.deepEqual(readLines(paths, log), [...lines, "last"]);
+    assert.equal(Deno.statSync(`${log}.1`).size, 10_005);
+  }));
+
+Deno.test("moveOn() moves every file one number on, gaps too, and drops the oldest", () =>
+  inTempDir((dir) => {
+    const log = `${dir}/a.log`;
+    for (const name of [log, `${log}.1`, `${log}.3`]) Deno.writeTextFileSync(name, name);
+    moveOn(log, 3);
+    const files = [...Deno.readDirSync(dir)].map(({ name }) => name).sort();
+    assert.deepEqual(files, ["a.log.1", "a.log.2"]);
+    assert.equal(Deno.readTextFileSync(`${log}.1`), log);
+    assert.equal(Deno.readTextFileSync(`${log}.2`), `${log}.1`);
   }));
 
 Deno.test("appendLine() throws when the storage refuses", () =>

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import {
   createFileOnce,
   encodeJson,
+  isThere,
   listJson,
   readJson,
   removeIfThere,
@@ -165,7 +166,8 @@ Deno.test("readJson() keeps its hands off a newer format", () =>
     const path = `${dir}/x.json`;
     Deno.writeTextFileSync(path, '{"v":2}');
     assert.throws(() => readJson(path, asIs), {
-      message: `Cannot read "${path}": format 2 is newer than this program's (1)`,
+      message:
+        `Cannot read "${path}": format 2 is newer than this program's (1); use the newer iapeer`,
     });
     assert.deepEqual(names(dir), ["x.json"]);
   }));
@@ -208,4 +210,13 @@ Deno.test("removeIfThere() removes a file or does nothing", () =>
     removeIfThere(`${dir}/x`);
     removeIfThere(`${dir}/x`);
     assert.deepEqual(names(dir), []);
+  }));
+
+Deno.test("isThere() tells what is not there from what cannot be looked at", () =>
+  inTempDir((dir) => {
+    Deno.writeTextFileSync(`${dir}/file`, "");
+    Deno.symlinkSync(`${dir}/nowhere`, `${dir}/link`);
+    for (const name of ["", "/file", "/link"]) assert.equal(isThere(dir + name), true, name);
+    for (const name of ["/nowhere", "/nowhere/x"]) assert.equal(isThere(dir + name), false, name);
+    assert.throws(() => isThere(`${dir}/file/x`), /Not a directory/);
   }));
