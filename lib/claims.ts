@@ -71,26 +71,26 @@ export function writeClaim(
 /**
  * Reads the claim of a session.
  *
+ * Where none is, none was made, or it was removed on purpose, be it with the
+ * whole root. One that cannot be read may well name the death in question:
+ * that death is neither recorded nor let go of until the claim can be read.
+ *
  * @param ctx The root.
  * @param identity Which session.
  * @returns The claim, or `undefined`; a corrupt one is set aside and claims nothing.
+ * @throws {Error} If it may be there and cannot be read (no permission, I/O error).
  */
 export function readClaim(ctx: Context, identity: string): Claim | undefined {
-  try {
-    const stored = readJson(ctx.paths.claim(identity), check);
-    if (stored.state === "corrupt") {
-      note(ctx, "corrupt-state", [
-        ["identity", identity],
-        ["file", ctx.paths.claim(identity)],
-        ["aside", stored.aside],
-        ["reason", stored.why],
-      ]);
-    }
-    return stored.state === "found" ? stored.value : undefined;
-  } catch {
-    // Unreadable: the death is then recorded, which loses nothing.
-    return undefined;
+  const stored = readJson(ctx.paths.claim(identity), check);
+  if (stored.state === "corrupt") {
+    note(ctx, "corrupt-state", [
+      ["identity", identity],
+      ["file", ctx.paths.claim(identity)],
+      ["aside", stored.aside],
+      ["reason", stored.why],
+    ]);
   }
+  return stored.state === "found" ? stored.value : undefined;
 }
 
 /** A moment on both clocks. */

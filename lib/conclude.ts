@@ -244,9 +244,14 @@ function at(ms: number | undefined, what: string): Moment | undefined {
 }
 
 function claimOf(ctx: Context, death: Death): Moment | undefined {
-  const claim = readClaim(ctx, death.identity);
-  if (claim === undefined || !sameIncarnation(claim.server, death.server)) return undefined;
-  return { at: claim.at, what: `claim by ${claim.who} (${claim.why}), void when the server died` };
+  try {
+    const claim = readClaim(ctx, death.identity);
+    if (claim === undefined || !sameIncarnation(claim.server, death.server)) return undefined;
+    const what = `claim by ${claim.who} (${claim.why}), void when the server died`;
+    return { at: claim.at, what };
+  } catch {
+    return undefined;
+  }
 }
 
 /** The last time that a session of this identity ended by itself. */

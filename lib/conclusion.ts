@@ -12,7 +12,7 @@ import { faultPoint } from "./fault.ts";
 import { FlightRecorder } from "./flight.ts";
 import type { Incarnation } from "./host.ts";
 import type { Lock } from "./locks.ts";
-import { recordDeathSurely, type Recorded } from "./record.ts";
+import { holdDeath, recordDeath, type Recorded } from "./record.ts";
 import { rehearse } from "./rehearsal.ts";
 import type { End } from "./watch.ts";
 import type { CanaryNote } from "./watcher.ts";
@@ -96,13 +96,6 @@ export async function concludeWatch(
   const { identity, server, mode, end, watch } = seen;
   faultPoint("canary:server-ended");
   const moment = nowOf(ctx);
-  const claim = readClaim(ctx, identity);
-  if (claim !== undefined && covers(claim, server, moment)) {
-    spendClaim(ctx, claim);
-    release();
-    faultPoint("canary:claim-spent");
-    return { claimed: true };
-  }
   const observation: Observation = {
     identity,
     server,
@@ -112,6 +105,23 @@ export async function concludeWatch(
     observedAt: moment.at,
   };
   const more = () => watch?.observed() ?? {};
-  const recorded = await recordDeathSurely(ctx, observation, release, more);
-  return { claimed: false, recorded };
+  const settle = (): Conclusion => {
+    // While this cannot be read the lock is kept: a session that is launched and
+    // stopped meanwhile would put its own claim in the place of this one.
+    const claim = readClaim(ctx, identity);
+    if (claim !== undefined && covers(claim, server, moment)) {
+      spendClaim(ctx, claim);
+      release();
+      faultPoint("canary:claim-spent");
+      return { claimed: true };
+    }
+    try {
+      return { claimed: false, recorded: recordDeath(ctx, observation, release, more) };
+    } catch (error) {
+      // The death is held; the next incarnation may be watched meanwhile.
+      release();
+      throw error;
+    }
+  };
+  return await holdDeath(ctx, seen, settle) ?? { claimed: false, recorded: undefined };
 }

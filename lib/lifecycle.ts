@@ -238,8 +238,7 @@ async function whileAlive(
 ): Promise<Treated> {
   const { identity, server } = record;
   round.alive.set(identity, server!.pid);
-  const claim = readClaim(ctx, identity);
-  if (claim !== undefined && !claim.spent && expired(claim, nowOf(ctx))) voidClaim(ctx, claim);
+  voidOldClaim(ctx, identity);
   if (!record.external) mendSock(ctx, record);
   const canary = await ensureCanary(ctx, identity);
   touch(ctx, identity);
@@ -306,6 +305,16 @@ async function afterPane(
       }
       return undefined;
     }
+  }
+}
+
+/** A claim that cannot be read keeps nobody from looking after what lives. */
+function voidOldClaim(ctx: Context, identity: string): void {
+  try {
+    const claim = readClaim(ctx, identity);
+    if (claim !== undefined && !claim.spent && expired(claim, nowOf(ctx))) voidClaim(ctx, claim);
+  } catch (error) {
+    warnOnce(`cannot read the claim on ${identity}: ${messageOf(error)}`);
   }
 }
 

@@ -235,29 +235,25 @@ export function finishDeath(
 }
 
 /**
- * Records a death whatever the storage says: it is held in memory and tried
- * again, for a day at most, or until the root itself is gone for good.
+ * Holds a death in memory whatever the storage says: settling it is tried again
+ * and again, for a day at most, or until the root itself is gone for good.
  *
  * @param ctx The root.
- * @param seen What was observed.
- * @param onJournal Called when the entry is in the journal, or when the first
- * try has failed: in both cases the next incarnation may be watched.
- * @param more See {@linkcode recordDeath}.
- * @returns The record, or `undefined` if somebody else has it, or it was given up.
+ * @param seen Whose death.
+ * @param settle Throws while the storage refuses.
+ * @returns What `settle` gave, or `undefined` if the death was given up.
  */
-export async function recordDeathSurely(
+export async function holdDeath<T>(
   ctx: Context,
-  seen: Observation,
-  onJournal: () => void,
-  more?: () => Partial<Observation>,
-): Promise<Recorded | undefined> {
+  seen: Pick<Observation, "identity" | "server">,
+  settle: () => T,
+): Promise<T | undefined> {
   const started = performance.now();
   let rootGoneAt: number | undefined;
   for (let pause = FIRST_RETRY_MS;; pause = Math.min(pause * 2, LAST_RETRY_MS)) {
     try {
-      return recordDeath(ctx, seen, onJournal, more);
+      return settle();
     } catch (error) {
-      onJournal();
       warnOnce(
         `cannot record the death of ${seen.identity} (server ${seen.server.pid}), holding it and trying again: ${
           messageOf(error)

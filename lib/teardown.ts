@@ -104,12 +104,15 @@ const STATE_AFTER: Readonly<Record<Claimant, RecordState>> = {
  * @param ctx The root.
  * @param record The session, with the server that is gone.
  * @returns The new record, written.
- * @throws {Error} If the storage refuses; it may be tried again.
+ * @throws {Error} If the storage refuses, or the claim cannot be read; it may
+ * be tried again.
  */
 export async function settle(ctx: Context, record: SessionRecord): Promise<Settled> {
   const { identity } = record;
   const server = record.server!;
   faultPoint("settle:begun");
+  // The canary waits for the same: waiting for it in turn would be in vain.
+  readClaim(ctx, identity);
   await letCanaryFinish(ctx, identity, server);
   faultPoint("settle:canary-finished");
   removeStaleSock(ctx, record);

@@ -128,8 +128,17 @@ for (
     }));
 }
 
-Deno.test("readClaim() takes one that cannot be read for none", () =>
+Deno.test("readClaim() does not take one that cannot be read for none", () =>
   withRoot((ctx) => {
     Deno.mkdirSync(ctx.paths.claim("claude-bob"));
+    assert.throws(() => readClaim(ctx, "claude-bob"), /directory/);
+    Deno.removeSync(ctx.paths.claims, { recursive: true });
+    Deno.writeTextFileSync(ctx.paths.claims, "");
+    assert.throws(() => readClaim(ctx, "claude-bob"), /Not a directory/);
+  }));
+
+Deno.test("readClaim() finds none where the folder of claims is gone", () =>
+  withRoot((ctx) => {
+    Deno.removeSync(ctx.paths.claims);
     assert.equal(readClaim(ctx, "claude-bob"), undefined);
   }));

@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { writeClaim } from "../lib/claims.ts";
+import { listDeaths } from "../lib/deaths.ts";
 import { isLocked } from "../lib/locks.ts";
+import { readSession } from "../lib/sessions.ts";
+import { removeIfThere } from "../lib/store.ts";
 import { canaryLock } from "../lib/watcher.ts";
 import { canMount, Disk } from "./fixtures/disk.ts";
 import { canBeNobody, Nobody } from "./fixtures/nobody.ts";
@@ -200,6 +204,53 @@ Deno.test("a canary that finds a file in the place of the journal holds its deat
   assert.equal(new Set(lines(stderr)).size, lines(stderr).length, stderr);
 });
 
+for (const wanted of [true, false]) {
+  const end = wanted ? "lets go of a death that it names" : "records a death that was not wanted";
+  Deno.test(`a canary that cannot read the claim holds its death, and ${end}`, async () => {
+    await using live = await Live.open();
+    const { session, canary } = await watched(live);
+    const { ctx } = live;
+    const claim = ctx.paths.claim(BOB);
+    if (wanted) writeClaim(ctx, BOB, readSession(ctx, BOB)!.server!, "stop", "by the test");
+    const kept = wanted ? Deno.readTextFileSync(claim) : undefined;
+    removeIfThere(claim);
+    Deno.mkdirSync(claim);
+    sendSignal(session.serverPid, "SIGKILL");
+    await untilGone(session.serverPid, "the server");
+    const { outcome, reason } = await live.tickOf(BOB);
+    assert.equal(outcome, "skipped-error");
+    assert.match(reason!, /directory/);
+    const { code, stderr } = await live.cli(["launch", "--identity", BOB, "--", ...SLEEP]);
+    assert.equal(code, 1);
+    assertSaidOnce(stderr, /Cannot use the storage: .*; mend that and try again/);
+    assert(await isRunning(canary.pid), "the canary holds the death");
+    assert(isLocked(canaryLock(ctx, BOB)), "no later session can put its claim in the place of it");
+    assert.deepEqual([live.records("server-exit"), listDeaths(ctx)], [[], []]);
+    Deno.removeSync(claim);
+    if (kept !== undefined) Deno.writeTextFileSync(claim, kept);
+    const ended = await canary.ended;
+    assert.equal(ended.code, 0, ended.stderr);
+    assertSaidOnce(ended.stderr, /holding it and trying again: .*directory/);
+    await live.tick();
+    const told = live.records("server-exit", BOB).map((fields) => fields["cause"]);
+    assert.deepEqual(told, wanted ? [] : ["vanished"]);
+    assert.equal(readSession(ctx, BOB)!.state, wanted ? "stopped" : "gone");
+  });
+}
+
+Deno.test("a tick looks after a server that lives though its claim cannot be read", async () => {
+  await using live = await Live.open();
+  const session = await live.launch(BOB);
+  sendSignal(session.canaryPid, "SIGKILL");
+  await untilGone(session.canaryPid, "the canary");
+  Deno.mkdirSync(live.ctx.paths.claim(BOB));
+  const { code, stdout, stderr } = await live.cli(["supervise", "--once", "--json"]);
+  assert.equal(code, 0, stderr);
+  assert.equal(JSON.parse(stdout)[0].outcome, "alive");
+  assertSaidOnce(stderr, /cannot read the claim on claude-bob: /);
+  assert.equal((await live.status(BOB)).canary.state, "armed");
+});
+
 Deno.test("corrupt, empty and cut entries beside good ones are set aside and lose nothing", async () => {
   await using live = await Live.open();
   const session = await live.launch(BOB);
@@ -264,5 +315,34 @@ Deno.test({
     await untilGone(canaryPid, "the canary");
     assert.equal((await nobody.cli(["supervise", "--once"])).code, 0);
     assert.deepEqual([told("server-exit"), told("server-verdict")], [1, 1]);
+  },
+});
+
+Deno.test({
+  name:
+    "a stop whose claim cannot be read when its server ends stays silent (needs a user without rights)",
+  ignore: !canBeNobody,
+  async fn() {
+    await using live = await Live.open();
+    await using nobody = await Nobody.of(live);
+    const launched = await nobody.cli(["launch", "--identity", BOB, "--json", "--", ...SLEEP]);
+    assert.equal(launched.code, 0, launched.stderr);
+    const { serverPid, canaryPid } = JSON.parse(launched.stdout) as Session;
+    const { ctx } = nobody;
+    writeClaim(ctx, BOB, readSession(ctx, BOB)!.server!, "stop", "by the test");
+    const { uid, gid } = Deno.statSync(ctx.paths.claims);
+    Deno.chownSync(ctx.paths.claim(BOB), uid, gid);
+    const state = join(nobody.root, "state");
+    Deno.chmodSync(state, 0);
+    sendSignal(serverPid, "SIGKILL");
+    await untilGone(serverPid, "the server");
+    // Its first look has failed when a whole run of the program is over.
+    await nobody.cli(["status", BOB]);
+    assert(await isRunning(canaryPid), "the canary holds the death");
+    Deno.chmodSync(state, 0o700);
+    await untilGone(canaryPid, "the canary");
+    assert.equal((await nobody.cli(["supervise", "--once"])).code, 0);
+    assert.deepEqual(readLog(ctx.paths.exitsLog), []);
+    assert.equal(readSession(ctx, BOB)!.state, "stopped");
   },
 });

@@ -16,8 +16,8 @@ import { parseLine } from "../lib/logfmt.ts";
 import {
   deathLock,
   finishOpenDeaths,
+  holdDeath,
   recordDeath,
-  recordDeathSurely,
   type Recorded,
 } from "../lib/record.ts";
 import { noTools, runJob, withRoot } from "./fixtures/root.ts";
@@ -201,12 +201,10 @@ Deno.test("finishOpenDeaths() leaves what the storage refuses for the next time"
   }, HOST));
 
 for (const refused of ["deaths", "locks"] as const) {
-  Deno.test(`recordDeathSurely() holds a death until there is a folder of ${refused} again`, () => {
+  Deno.test(`holdDeath() holds a death until there is a folder of ${refused} again`, () => {
     const pauses: number[] = [];
-    let journal = 0;
     let mend = () => {};
     const sleep = (ms: number) => {
-      assert(journal > 0, "the next incarnation may be watched meanwhile");
       if (pauses.push(ms) === 3) mend();
       return Promise.resolve();
     };
@@ -214,7 +212,7 @@ for (const refused of ["deaths", "locks"] as const) {
       const dir = ctx.paths[refused];
       Deno.removeSync(dir, { recursive: true });
       mend = () => Deno.mkdirSync(dir, { mode: 0o700 });
-      const recorded = await recordDeathSurely(ctx, SEEN, () => journal++);
+      const recorded = await holdDeath(ctx, SEEN, () => recordDeath(ctx, SEEN));
       await recorded!.closed;
       assert.deepEqual(pauses, [250, 500, 1000]);
       assertFinished(ctx);
@@ -222,9 +220,26 @@ for (const refused of ["deaths", "locks"] as const) {
   });
 }
 
-Deno.test("recordDeathSurely() lets go of a death that somebody else recorded meanwhile", () =>
-  withRoot(async (ctx) => {
-    await recordDeath(ctx, SEEN)!.closed;
-    assert.equal(await recordDeathSurely(ctx, SEEN, () => {}), undefined);
-    assertFinished(ctx);
-  }, HOST));
+Deno.test("holdDeath() gives up after a day, or ten minutes after the root is gone", async () => {
+  for (const [gone, hours] of [[false, 24], [true, 1 / 6]] as const) {
+    const real = performance.now;
+    let passed = 0;
+    const sleep = (ms: number) => {
+      passed += ms;
+      return Promise.resolve();
+    };
+    await withRoot(async (ctx) => {
+      if (gone) Deno.removeSync(ctx.paths.root, { recursive: true });
+      performance.now = () => passed;
+      try {
+        const refuse = () => {
+          throw new Error("the storage refuses");
+        };
+        assert.equal(await holdDeath(ctx, SEEN, refuse), undefined);
+      } finally {
+        performance.now = real;
+      }
+      assert(Math.abs(passed - hours * 3_600_000) < 60_000, `${passed} ms`);
+    }, { ...HOST, sleep });
+  }
+});
