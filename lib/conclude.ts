@@ -10,6 +10,7 @@ import {
   type Death,
   deathsSince,
   isInLog,
+  numberOf,
   observedFields,
   snapshotPath,
   updateDeath,
@@ -136,6 +137,7 @@ function subjectOf(ctx: Context, death: Death) {
     deathId: death.id,
     serverPid: death.server.pid,
     observedAt: death.observedAt,
+    number: numberOf(death),
     header: observedFields(death),
     paneLog: ctx.paths.paneLog(death.identity),
   };

@@ -8,7 +8,7 @@
 import { join } from "node:path";
 import type { Context } from "./context.ts";
 import { note } from "./context.ts";
-import type { Incarnation } from "./host.ts";
+import { type Incarnation, sameIncarnation } from "./host.ts";
 import type { Arming } from "./arming.ts";
 import type { Finding } from "./evidence.ts";
 import type { Confidence, VerdictName } from "./verdict.ts";
@@ -111,15 +111,49 @@ export function deathId(identity: string, server: Incarnation): string {
 }
 
 /**
+ * The id under which the journal keeps an incarnation's death, or would.
+ *
+ * Where pids are few, two incarnations can have had the same one within a
+ * second. They differ in their start in clock ticks, which the entry knows: the
+ * one that comes second takes `<id>-2`.
+ *
+ * @param ctx The root.
+ * @param identity Which session.
+ * @param server The incarnation.
+ * @returns {@linkcode deathId}, or that with a number.
+ * @throws {Error} If the journal cannot be read.
+ */
+export function journalId(ctx: Context, identity: string, server: Incarnation): string {
+  const first = deathId(identity, server);
+  for (let n = 1;; n++) {
+    const id = n === 1 ? first : `${first}-${n}`;
+    const there = readDeath(ctx, id);
+    if (there === undefined || sameIncarnation(there.server, server)) return id;
+  }
+}
+
+/**
  * Path of the snapshot that belongs to a death.
  *
  * @param ctx The root.
  * @param death The death.
- * @returns `…/server-deaths/<identity>-<epoch s>-<pid>.txt`.
+ * @returns `…/server-deaths/<identity>-<epoch s>-<pid>.txt`; a number that
+ * {@linkcode journalId} gave the death is at the end of the name, too.
  */
-export function snapshotPath(ctx: Context, death: Observation): string {
-  const secs = Math.floor(death.observedAt / 1000);
-  return join(ctx.paths.serverDeaths, `${death.identity}-${secs}-${death.server.pid}.txt`);
+export function snapshotPath(ctx: Context, death: Death): string {
+  const { identity, server, observedAt } = death;
+  const name = `${identity}-${Math.floor(observedAt / 1000)}-${server.pid}${numberOf(death)}.txt`;
+  return join(ctx.paths.serverDeaths, name);
+}
+
+/**
+ * What {@linkcode journalId} has put behind the id of a death.
+ *
+ * @param death The death.
+ * @returns For example `-2`; empty in all but the rarest cases.
+ */
+export function numberOf(death: Death): string {
+  return death.id.slice(deathId(death.identity, death.server).length);
 }
 
 function check(value: unknown): Death {

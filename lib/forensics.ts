@@ -282,8 +282,8 @@ function listProbe(host: SnapshotHost, title: string, path: string): Probe {
  * ```
  */
 export function writeSnapshot(dir: string, subject: SnapshotSubject, text: string): string {
-  const { identity, observedAt, serverPid } = subject;
-  const name = `${identity}-${Math.floor(observedAt / 1000)}-${serverPid}`;
+  const { identity, observedAt, serverPid, number = "" } = subject;
+  const name = `${identity}-${Math.floor(observedAt / 1000)}-${serverPid}${number}`;
   if (!/^[a-z0-9-]+$/.test(name)) {
     throw new TypeError(`Cannot name a snapshot "${name}": only a-z, 0-9 and "-" are allowed`);
   }

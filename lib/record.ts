@@ -23,9 +23,9 @@ import { conclude } from "./conclude.ts";
 import { type Context, messageOf, note, warnOnce } from "./context.ts";
 import {
   type Death,
-  deathId,
   exitRecord,
   isInLog,
+  journalId,
   listDeaths,
   type Observation,
   observedFields,
@@ -72,7 +72,7 @@ export function recordDeath(
   onJournal: () => void = () => {},
   more: () => Partial<Observation> = () => ({}),
 ): Recorded | undefined {
-  const id = deathId(seen.identity, seen.server);
+  const id = journalId(ctx, seen.identity, seen.server);
   const lock = tryLock(deathLock(ctx, id));
   if (lock === undefined) {
     // Whoever holds it has made the entry, or is about to.
@@ -89,6 +89,11 @@ export function recordDeath(
     if (!first) {
       // A witness that died has left it open, or it is finished.
       const left = readDeath(ctx, id);
+      if (left !== undefined && !sameIncarnation(left.server, seen.server)) {
+        // Another incarnation's, made since the look: the next number is ours.
+        dropLock(ctx, id, lock, left.step === "closed");
+        return recordDeath(ctx, seen, onJournal, more);
+      }
       if (left?.step === "closed") {
         dropLock(ctx, id, lock, true);
         return undefined;

@@ -19,6 +19,8 @@ export interface SnapshotSubject {
   readonly serverPid: number;
   /** When the death was seen, in milliseconds since the epoch. */
   readonly observedAt: number;
+  /** Behind the snapshot's name, such as `-2`, where that alone would be another death's. */
+  readonly number?: string;
   /** Further fields of the first line, in their order. */
   readonly header: readonly LogField[];
   /** The file into which the session's pane was written. */

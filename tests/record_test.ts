@@ -4,6 +4,7 @@ import {
   type Death,
   deathId,
   exitRecord,
+  journalId,
   listDeaths,
   type Observation,
   openDeath,
@@ -243,3 +244,62 @@ Deno.test("holdDeath() gives up after a day, or ten minutes after the root is go
     }, { ...HOST, sleep });
   }
 });
+
+/** The same pid within the same second. */
+const TWINS = [77, 99].map((startTicks) => ({ ...SEEN, server: { ...SEEN.server, startTicks } }));
+
+for (const apart of [0, 5000]) {
+  const when = `${apart} ms apart`;
+  Deno.test(`recordDeath() records two incarnations of one pid and second, dead ${when}`, () =>
+    withRoot(async (ctx) => {
+      const [elder, twin] = TWINS as [Observation, Observation];
+      const younger = { ...twin, observedAt: twin.observedAt + apart };
+      const both = [recordDeath(ctx, elder)!, recordDeath(ctx, younger)!];
+      assert.deepEqual(both.map(({ death }) => death.id), [ID, `${ID}-2`]);
+      const snapshots = (await closed(both)).map(({ forensics }) => forensics);
+      assert.equal(new Set(snapshots).size, 2);
+      for (const [n, twin] of TWINS.entries()) {
+        const id = n === 0 ? ID : `${ID}-2`;
+        assert.equal(journalId(ctx, SEEN.identity, twin.server), id);
+        assert.equal(recordDeath(ctx, twin), undefined, "it is known already");
+        assertFinished(ctx, id);
+        const line = readLines(ctx.paths, ctx.paths.exitsLog).map(parseLine)
+          .find((fields) => fields.get("death") === id && fields.get("ev") === "server-exit")!;
+        assert.equal(line.get("forensics"), snapshots[n]);
+      }
+      assert.equal(journalId(ctx, SEEN.identity, { ...SEEN.server, startTicks: 5 }), `${ID}-3`);
+    }, HOST));
+}
+
+Deno.test("recordDeath() takes the next number though another incarnation's entry came in between", () =>
+  withRoot(async (ctx) => {
+    const [elder, younger] = TWINS as [Observation, Observation];
+    let looks = 0;
+    const late = {
+      ...younger,
+      get server() {
+        // The first look is for the id.
+        if (++looks === 2) leave(ctx, "noticed", elder);
+        return younger.server;
+      },
+    };
+    const recorded = recordDeath(ctx, late)!;
+    assert.equal(recorded.death.id, `${ID}-2`);
+    await recorded.closed;
+    await closed(finishOpenDeaths(ctx));
+    for (const id of [ID, `${ID}-2`]) assertFinished(ctx, id);
+  }, HOST));
+
+Deno.test("recordDeath() finishes what a witness has left of the second of two such incarnations", () =>
+  withRoot(async (ctx) => {
+    const [elder, younger] = TWINS as [Observation, Observation];
+    await recordDeath(ctx, elder)!.closed;
+    const id = `${ID}-2`;
+    {
+      using _lock = tryLock(deathLock(ctx, id))!;
+      openDeath(ctx, { id, step: "noticed", ...younger });
+    }
+    await recordDeath(ctx, { ...younger, cause: "unobserved" })!.closed;
+    assertFinished(ctx, id);
+    assert.equal(readDeath(ctx, id)!.cause, "signal");
+  }, HOST));
