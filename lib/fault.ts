@@ -1,6 +1,6 @@
 /**
- * Places between two effects at which a test can have this program killed, to
- * prove that whoever comes next sets right what it left half done.
+ * Places between two effects at which a test can have this program killed, or
+ * held up, to prove that whoever comes next sets right what it left half done.
  *
  * In normal use {@linkcode faultPoint} compares one variable with `undefined`
  * and returns. It does more only in a run from source (never in the compiled
@@ -8,15 +8,16 @@
  * `deno task chaos` and the tests set:
  *
  * ```text
- * IAPEER_TEST_FAULT="<command> <point> <n> <file>"
+ * IAPEER_TEST_FAULT="<command> <point> <n> [STOP] <file>"
  * ```
  *
  * The process whose command (`launch`, `canary`, `supervise`, …) it names
  * SIGKILLs itself when it comes to the point for the n-th time, after it has
- * appended a line to the file. A second line may name another command. What is
- * for `canary`, any other command hands on to the first one that it starts. The
- * variable is taken out of the environment before anything can be started, so
- * no session and no tool ever sees it.
+ * appended a line to the file; with `STOP` it is held up there by SIGSTOP. A
+ * second line may name another command. What is for `canary`, any other command
+ * hands on to the first one that it starts. The variable is taken out of the
+ * environment before anything can be started, so no session and no tool ever
+ * sees it.
  *
  * @module
  */
@@ -27,6 +28,7 @@ const VARIABLE = "IAPEER_TEST_FAULT";
 
 interface Fault {
   readonly point: string;
+  readonly signal: string;
   readonly log: string;
   /** How many times the point is still to be passed. */
   left: number;
@@ -48,22 +50,24 @@ function takeLines(): string[] {
 }
 
 function parseFault(line: string | undefined): Fault | undefined {
-  const [, point, count, log] = /^\S+ (\S+) (\d+) (.+)$/.exec(line ?? "") ?? [];
-  return point === undefined || log === undefined ? undefined : { point, log, left: Number(count) };
+  const [, point, count, signal = "KILL", log] =
+    /^\S+ (\S+) (\d+) (?:(STOP) )?(.+)$/.exec(line ?? "") ?? [];
+  if (point === undefined || log === undefined) return undefined;
+  return { point, signal, log, left: Number(count) };
 }
 
 /**
- * The process dies here if a test wants it to.
+ * The process dies here, or is held up, if a test wants it to.
  *
  * @param name Which point, for example `record:line-written`.
  */
 export function faultPoint(name: string): void {
   if (fault === undefined) return;
-  if (fault.point !== name || --fault.left > 0) return;
+  if (fault.point !== name || --fault.left !== 0) return;
   Deno.writeTextFileSync(fault.log, `${name} ${Deno.pid}\n`, { append: true });
   // Deno.kill would need the right to run anything. Nothing else of this
   // process goes on while it waits for its end.
-  runOnTerminal("kill", ["-KILL", String(Deno.pid)]);
+  runOnTerminal("kill", [`-${fault.signal}`, String(Deno.pid)]);
 }
 
 /**

@@ -73,7 +73,7 @@ export function recordDeath(
   more: () => Partial<Observation> = () => ({}),
 ): Recorded | undefined {
   const id = journalId(ctx, seen.identity, seen.server);
-  const lock = tryLock(deathLock(ctx, id));
+  const lock = takeDeathLock(ctx, id);
   if (lock === undefined) {
     // Whoever holds it has made the entry, or is about to.
     onJournal();
@@ -118,6 +118,17 @@ export function recordDeath(
  */
 export function deathLock(ctx: Context, id: string): string {
   return ctx.paths.lock(id + LOCK_ENDING);
+}
+
+/** Takes an entry's lock, and notes whose it is: see {@linkcode evictHolder}. */
+function takeDeathLock(ctx: Context, id: string): Lock | undefined {
+  const lock = tryLock(deathLock(ctx, id));
+  try {
+    lock?.note(JSON.stringify({ pid: Deno.pid }));
+  } catch {
+    // The disk is full: then it cannot be told who is held up, that is all.
+  }
+  return lock;
 }
 
 /**
@@ -209,21 +220,9 @@ function openDeaths(ctx: Context): string[] {
     .sort();
 }
 
-/**
- * Finishes one entry, if it is open and nobody is at work on it.
- *
- * @param ctx The root.
- * @param id The death.
- * @param identity Only if it is of this session.
- * @returns What was taken on.
- * @throws {Error} If the storage refuses.
- */
-export function finishDeath(
-  ctx: Context,
-  id: string,
-  identity?: string,
-): Recorded | undefined {
-  const lock = tryLock(deathLock(ctx, id));
+/** Finishes one entry, if it is open, of the session asked for, and nobody is at work on it. */
+function finishDeath(ctx: Context, id: string, identity?: string): Recorded | undefined {
+  const lock = takeDeathLock(ctx, id);
   if (lock === undefined) return undefined;
   try {
     const death = readDeath(ctx, id);

@@ -8,7 +8,7 @@ import type { Arming } from "./arming.ts";
 import { signalClean } from "./canary.ts";
 import { type Claimant, covers, readClaim, writeClaim } from "./claims.ts";
 import { type Context, note } from "./context.ts";
-import { type Death, deathId, readDeath } from "./deaths.ts";
+import { journalId, readDeath } from "./deaths.ts";
 import { IapeerError } from "./errors.ts";
 import {
   bootId,
@@ -20,11 +20,11 @@ import {
 } from "./host.ts";
 import { faultPoint } from "./fault.ts";
 import { endingOf } from "./policy.ts";
-import { finishDeath, recordDeath, type Recorded } from "./record.ts";
+import { deathLock, recordDeath, type Recorded } from "./record.ts";
 import { type RecordState, rested, type SessionRecord, writeSession } from "./sessions.ts";
 import { removeIfThere } from "./store.ts";
 import { Server } from "./tmux.ts";
-import { isHeldUp, readCanaryNote, watcherOf } from "./watcher.ts";
+import { evictHolder, isHeldUp, readCanaryNote, watcherOf } from "./watcher.ts";
 
 /** How long each step of ending a server may take, in milliseconds. */
 const STEP_MS = { session: 1500, term: 2000, kill: 3000 } as const;
@@ -139,7 +139,7 @@ export async function settle(ctx: Context, record: SessionRecord): Promise<Settl
     note(ctx, "foreign-session", [["identity", identity], ["host", record.hostName]]);
     return { record: after, how: "claimed", recorded: undefined };
   }
-  const { death, recorded } = findOrRecord(ctx, record, server, lastSeen, bootChanged);
+  const { death, recorded } = await findOrRecord(ctx, record, server, lastSeen, bootChanged);
   faultPoint("settle:death-recorded");
   const after = rested(record, {
     state: "gone",
@@ -151,37 +151,46 @@ export async function settle(ctx: Context, record: SessionRecord): Promise<Settl
   return { record: after, how: "death", recorded };
 }
 
-function findOrRecord(
+async function findOrRecord(
   ctx: Context,
   record: SessionRecord,
   server: Incarnation,
   lastSeen: number,
   bootChanged: boolean,
-): { death: string; recorded: Recorded | undefined } {
+): Promise<{ death: string; recorded: Recorded | undefined }> {
   const { identity, mode } = record;
-  const id = deathId(identity, server);
-  const known: Death | undefined = readDeath(ctx, id);
-  if (known !== undefined) {
-    return { death: id, recorded: finishDeath(ctx, id) };
+  const take = () =>
+    recordDeath(ctx, {
+      identity,
+      server,
+      cause: "unobserved",
+      witness: "supervise",
+      ...(mode === undefined ? {} : { mode }),
+      observedAt: ctx.host.now(),
+      lastSeen,
+      ...(record.panePid === undefined ? {} : { panePid: record.panePid }),
+      ...(bootChanged ? { bootChanged } : {}),
+      ...armedOf(ctx, identity, server),
+    });
+  let recorded = take();
+  if (recorded === undefined && !isTold(ctx, identity, server)) {
+    const lock = deathLock(ctx, journalId(ctx, identity, server));
+    // Not so if it went on meanwhile: then it has told of the death itself.
+    if (await evictHolder(ctx, identity, lock)) recorded = take();
   }
-  const recorded = recordDeath(ctx, {
-    identity,
-    server,
-    cause: "unobserved",
-    witness: "supervise",
-    ...(mode === undefined ? {} : { mode }),
-    observedAt: ctx.host.now(),
-    lastSeen,
-    ...(record.panePid === undefined ? {} : { panePid: record.panePid }),
-    ...(bootChanged ? { bootChanged } : {}),
-    ...armedOf(ctx, identity, server),
-  });
+  const id = journalId(ctx, identity, server);
   if (recorded === undefined && readDeath(ctx, id) === undefined) {
     // Another witness has the entry's lock and has not made the entry. It may
     // die before it does: the session must not be put to rest on its word.
     throw new IapeerError(`another witness is about to record ${id}; looking again later`);
   }
   return { death: id, recorded };
+}
+
+/** The line of this death is on disk. */
+function isTold(ctx: Context, identity: string, server: Incarnation): boolean {
+  const death = readDeath(ctx, journalId(ctx, identity, server));
+  return death !== undefined && death.step !== "noticed";
 }
 
 /** What the canary that is gone had seen when it began to watch this server. */

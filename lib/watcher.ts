@@ -50,16 +50,16 @@ export function watcherOf(ctx: Context, identity: string): CanaryNote | "startin
 
 /** The last note, of a canary that lives or of one that is gone. */
 export function readCanaryNote(ctx: Context, identity: string): CanaryNote | undefined {
-  const value = readNote(ctx, identity) as CanaryNote | undefined;
+  const value = readNote(canaryLock(ctx, identity)) as CanaryNote | undefined;
   return typeof value?.pid === "number" && typeof value.server?.pid === "number"
     ? value
     : undefined;
 }
 
-/** The note of a canary that may be starting yet. */
-function readNote(ctx: Context, identity: string): Partial<CanaryNote> | undefined {
+/** The note in a lock, of a canary that may be starting yet. */
+function readNote(lock: string): Partial<CanaryNote> | undefined {
   try {
-    const value = JSON.parse(Deno.readTextFileSync(canaryLock(ctx, identity)));
+    const value = JSON.parse(Deno.readTextFileSync(lock));
     return typeof value === "object" && value !== null ? value : undefined;
   } catch {
     return undefined;
@@ -108,17 +108,19 @@ export function beginNote(
   identity: string,
   lock: Lock,
 ): Incarnation | "unknown" | undefined {
-  const { mode, client } = readNote(ctx, identity) ?? {};
+  const { mode, client } = readNote(canaryLock(ctx, identity)) ?? {};
   lock.note(JSON.stringify({ pid: Deno.pid, mode, client }));
   return client ?? (mode === "attach" ? "unknown" : undefined);
 }
 
-/** A canary that a signal holds up, if it is one that holds the lock of this session. */
-async function heldCanary(ctx: Context, identity: string): Promise<Incarnation | undefined> {
-  const pid = readNote(ctx, identity)?.pid;
-  if (typeof pid !== "number" || pid === Deno.pid || !isLocked(canaryLock(ctx, identity))) {
-    return undefined;
-  }
+/** The canary that has noted itself in a lock, if it is of this session and a signal holds it up. */
+async function heldCanary(
+  ctx: Context,
+  identity: string,
+  lock: string,
+): Promise<Incarnation | undefined> {
+  const pid = readNote(lock)?.pid;
+  if (typeof pid !== "number" || pid === Deno.pid) return undefined;
   const info = (await inspect(ctx.host, [pid]))?.get(pid);
   if (info === undefined || info.zombie || !info.stopped) return undefined;
   const command = await commandOf(ctx.host, pid);
@@ -134,7 +136,8 @@ async function heldCanary(ctx: Context, identity: string): Promise<Incarnation |
  * not finish what it does, however long it is waited for.
  */
 export async function isHeldUp(ctx: Context, identity: string): Promise<boolean> {
-  return await heldCanary(ctx, identity) !== undefined;
+  const lock = canaryLock(ctx, identity);
+  return isLocked(lock) && await heldCanary(ctx, identity, lock) !== undefined;
 }
 
 /**
@@ -149,7 +152,26 @@ export async function isHeldUp(ctx: Context, identity: string): Promise<boolean>
 export async function evictCanary(ctx: Context, identity: string): Promise<boolean> {
   const watched = readCanaryNote(ctx, identity)?.server;
   if (watched !== undefined && await livenessOf(ctx.host, watched) !== "gone") return false;
-  const canary = await heldCanary(ctx, identity);
+  const lock = canaryLock(ctx, identity);
+  return isLocked(lock) && await evictHolder(ctx, identity, lock);
+}
+
+/**
+ * Ends the canary that holds a lock, if a signal holds it up. If it goes on
+ * between the look and its end it gets as far as it gets: whatever it has
+ * written by then, the next holder of the lock takes up.
+ *
+ * @param ctx The root.
+ * @param identity Of which session.
+ * @param lock A lock that is held; its holder has noted its `pid` there.
+ * @returns `true` if there was one; the lock is then free.
+ */
+export async function evictHolder(
+  ctx: Context,
+  identity: string,
+  lock: string,
+): Promise<boolean> {
+  const canary = await heldCanary(ctx, identity, lock);
   if (canary === undefined || !await sendSignal(ctx.host, canary, "KILL")) return false;
   note(ctx, "canary-evicted", [["identity", identity], ["canary_pid", canary.pid]]);
   return await waitGone(ctx.host, canary, LET_GO_MS);
