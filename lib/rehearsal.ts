@@ -10,7 +10,7 @@
 import { join } from "node:path";
 import { covers, nowOf, readClaim } from "./claims.ts";
 import { type Context, contextOf } from "./context.ts";
-import { type Death, deathId, exitRecord, openDeath, updateDeath } from "./deaths.ts";
+import { type Death, exitRecord, journalId, openDeath, updateDeath } from "./deaths.ts";
 import { type Incarnation, livenessOf } from "./host.ts";
 import { tryLock } from "./locks.ts";
 import { appendLine, prepareLog } from "./log.ts";
@@ -61,7 +61,7 @@ function go(
   const moment = nowOf(ctx);
   covers(readClaim(ctx, "re-hearsal"), server, moment);
   const death: Death = {
-    id: deathId(`re-hearsal-${Math.round(performance.now())}`, server),
+    id: journalId(ctx, `re-hearsal-${Math.round(performance.now())}`, server),
     step: "noticed",
     identity: "re-hearsal",
     server,
@@ -71,7 +71,8 @@ function go(
     mode,
     observedAt: moment.at,
   };
-  using _lock = tryLock(ctx.paths.lock(`${death.id}.death`));
+  using lock = tryLock(ctx.paths.lock(`${death.id}.death`));
+  lock?.note(JSON.stringify({ pid: Deno.pid }));
   openDeath(ctx, death);
   appendLine(ctx.paths, ctx.paths.exitsLog, exitRecord(ctx, death), { sync: true });
   updateDeath(ctx, { ...death, step: "recorded" });

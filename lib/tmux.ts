@@ -229,8 +229,9 @@ export function parseNewSession(stdout: string): NewSessionReply | undefined {
  * between hook and death would make it void, or keep it alive. On Linux it is
  * taken from the start of a process, which is counted by the clock that
  * `Deno.osUptime()` asks; `/proc/uptime` would not do, lxcfs gives containers
- * one of their own there [lxcfs, proc_fuse.c]. macOS moves its boot time along
- * when the clock is set [xnu, clock.c]. Where neither can be had, the wall clock has to do.
+ * one of their own there [lxcfs issue 200]. macOS moves its boot time along when
+ * the clock is set [xnu, clock.c]. Where neither can be had, the wall clock has
+ * to do.
  *
  * @param identity Which session.
  * @param exitsLog The file of records.
