@@ -8,7 +8,6 @@ import { type Context, messageOf, note, warnOnce } from "./context.ts";
 import {
   type Death,
   deathsSince,
-  isInLog,
   observedFields,
   snapshotPath,
   updateDeath,
@@ -18,6 +17,7 @@ import { collectContext, PEERS_MS, spanOf, withVerdict } from "./death_facts.ts"
 import type { Finding } from "./evidence.ts";
 import { collectEvidence } from "./evidence/collect.ts";
 import { Together } from "./evidence/together.ts";
+import { type Exits, readExits } from "./exits.ts";
 import { faultPoint } from "./fault.ts";
 import {
   denoSnapshotHost,
@@ -27,7 +27,7 @@ import {
   type SectionsOf,
   writeSnapshot,
 } from "./forensics.ts";
-import { appendLine, readLines } from "./log.ts";
+import { appendLine } from "./log.ts";
 import { memoriesOf } from "./memory.ts";
 import { Rounds } from "./rounds.ts";
 import { leadSections } from "./story.ts";
@@ -90,13 +90,14 @@ async function concludeAll(ctx: Context, tasks: readonly Task[]): Promise<void> 
   await Promise.all(all.map((one) => one.gather(together, memories, before)));
   // Whoever was recorded meanwhile is a peer, too.
   const after = recent();
-  const lines = once(() => readLines(ctx.paths, ctx.paths.exitsLog));
+  // Nobody else writes of these deaths: their entries are locked.
+  const exits = once(() => readExits(ctx));
   for (const one of all) {
-    await one.judge(after, lines);
+    await one.judge(after, exits);
     await breathe();
   }
   for (const one of all) {
-    await one.close(lines);
+    await one.close(exits);
     await breathe();
   }
 }
@@ -160,7 +161,7 @@ class Case {
   }
 
   /** Reaches a verdict and writes it down. */
-  async judge(recent: () => readonly Death[], lines: () => readonly string[]): Promise<void> {
+  async judge(recent: () => readonly Death[], exits: () => Exits): Promise<void> {
     const ctx = this.#ctx;
     const findings = this.#findings;
     if (findings !== undefined) {
@@ -175,8 +176,8 @@ class Case {
       updateDeath(ctx, death);
       faultPoint("conclude:verdict-noted");
       const line = verdictRecord(ctx, death);
-      const isTold = () => isInLog(ctx, "server-verdict", death.id, lines());
-      if (line !== undefined && !(this.#task.recovering && isTold())) {
+      const told = this.#task.recovering && exits().verdicts.has(death.id);
+      if (line !== undefined && !told) {
         appendLine(ctx.paths, ctx.paths.exitsLog, line, { sync: true });
       }
       faultPoint("conclude:verdict-written");
@@ -185,13 +186,13 @@ class Case {
   }
 
   /** Writes the snapshot and closes the entry. */
-  async close(lines: () => readonly string[]): Promise<void> {
+  async close(exits: () => Exits): Promise<void> {
     const ctx = this.#ctx;
     const sections = await this.#sections;
     await this.#attempt("write the snapshot of", () => {
       const death = this.#death;
       const planned = snapshotPath(ctx, death);
-      const lead = leadSections(death, timelineOf(ctx, death, lines), curvesOf(ctx, death));
+      const lead = leadSections(death, timelineOf(ctx, death, exits), curvesOf(ctx, death));
       const path = this.#task.recovering && exists(planned) ? planned : writeSnapshot(
         ctx.paths.serverDeaths,
         this.#subject,

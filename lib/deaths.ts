@@ -268,7 +268,6 @@ export function verdictRecord(ctx: Context, death: Death, revises?: string): str
  * @param ctx The root.
  * @param ev Which record.
  * @param id The death.
- * @param lines The lines of the log; read now unless told.
  * @returns `true` if it is there.
  * @throws {Error} If a file is there and cannot be read.
  */
@@ -276,10 +275,8 @@ export function isInLog(
   ctx: Context,
   ev: "server-exit" | "server-verdict",
   id: string,
-  lines: readonly string[] = readLines(ctx.paths, ctx.paths.exitsLog),
 ): boolean {
-  return lines.some((line) => {
-    if (!line.includes(id)) return false;
+  return readLines(ctx.paths, ctx.paths.exitsLog, id).some((line) => {
     const fields = parseLine(line);
     return fields.get("ev") === ev && fields.get("death") === id;
   });

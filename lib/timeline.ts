@@ -7,8 +7,8 @@
 import { readClaim } from "./claims.ts";
 import type { Context } from "./context.ts";
 import type { Death } from "./deaths.ts";
+import { type Exits, readExits } from "./exits.ts";
 import { sameIncarnation } from "./host.ts";
-import { readLines } from "./log.ts";
 import { parseLine } from "./logfmt.ts";
 import { memoryOf } from "./memory.ts";
 import type { Curves, Moment } from "./story.ts";
@@ -18,20 +18,20 @@ import type { Curves, Moment } from "./story.ts";
  *
  * @param ctx The root.
  * @param death The entry.
- * @param lines The lines of `exits.log`; read now unless told.
+ * @param exits What `exits.log` says; read now unless told.
  * @returns Moments, oldest first.
  */
 export function timelineOf(
   ctx: Context,
   death: Death,
-  lines: () => readonly string[] = () => readLines(ctx.paths, ctx.paths.exitsLog),
+  exits: () => Exits = () => readExits(ctx),
 ): Moment[] {
   const { server, armed, observedAt, lastSeen, recordedAt, verdictAt, snapshotAt } = death;
   const { revisedAt, verdict } = death;
   const moments: (Moment | undefined)[] = [
     { at: server.startedAt * 1000, what: `server ${server.pid} started` },
     armed && { at: armed.at, what: `canary armed (${death.mode ?? "unknown"} mode)` },
-    lastExitOf(death, lines),
+    lastExitOf(death, exits),
     claimOf(ctx, death),
     at(lastSeen, "server last seen alive"),
     { at: observedAt, what: `death noticed by ${death.witness}` },
@@ -54,14 +54,13 @@ function claimOf(ctx: Context, death: Death): Moment | undefined {
 }
 
 /** The last time that a session of this identity ended by itself. */
-function lastExitOf(death: Death, lines: () => readonly string[]): Moment | undefined {
+function lastExitOf(death: Death, exits: () => Exits): Moment | undefined {
   try {
-    const fields = lines()
-      .filter((line) => line.includes("ev=session-exit") && line.includes(death.identity))
-      .map(parseLine)
-      .findLast((fields) => fields.get("identity") === death.identity);
-    const when = Date.parse(fields?.get("ts") ?? "");
-    if (fields === undefined || Number.isNaN(when)) return undefined;
+    const line = exits().sessionExits.get(death.identity);
+    if (line === undefined) return undefined;
+    const fields = parseLine(line);
+    const when = Date.parse(fields.get("ts") ?? "");
+    if (Number.isNaN(when)) return undefined;
     const how = fields.get("dead_signal")
       ? `signal ${fields.get("dead_signal")}`
       : `status ${fields.get("dead_status") || "unknown"}`;
