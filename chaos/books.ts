@@ -33,8 +33,10 @@ export interface Books {
   readonly lost: number;
   readonly doubled: number;
   readonly false: number;
-  /** Recorded deaths without exactly one first verdict. */
+  /** Recorded deaths without a verdict. */
   readonly verdictless: number;
+  /** Recorded deaths with more than one first verdict, and verdicts on what was not recorded. */
+  readonly verdictsTooMany: number;
 }
 
 /** A session that has run for so long is being watched, in milliseconds. */
@@ -77,7 +79,8 @@ export function balance(world: World): Books {
     lost: count((entry) => entry.class === "must" && entry.records === 0),
     doubled: count((entry) => entry.records > 1),
     false: count((entry) => entry.class === "must-not" && entry.records > 0) + strangers.length,
-    verdictless: count((entry) => entry.verdicts !== Math.min(entry.records, 1)),
+    verdictless: count(({ records, verdicts }) => verdicts < Math.min(records, 1)),
+    verdictsTooMany: count(({ records, verdicts }) => verdicts > Math.min(records, 1)),
   };
 }
 

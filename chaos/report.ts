@@ -24,22 +24,25 @@ export interface Outcome {
 export interface Report {
   readonly seed: number;
   readonly schedules: number;
+  readonly minutes: number;
   /** Servers that ended. */
   readonly ends: number;
   /** Ends that had to be recorded. */
   readonly deaths: number;
-  /** Unasked ends that raced with a wanted one, or came before the session was up. */
-  readonly raced: number;
   /** Ends that nothing may be recorded about. */
-  readonly wanted: number;
+  readonly claimed: number;
+  /** Unasked ends that raced with a claimed one, or came before the session was up. */
+  readonly raced: number;
   readonly recorded: number;
   readonly lost: number;
   readonly doubled: number;
   readonly false: number;
+  readonly verdictsMissing: number;
+  readonly verdictsTooMany: number;
   readonly failed: readonly { readonly seed: number; readonly complaints: readonly string[] }[];
+  /** How often a process died at each of them. */
   readonly faultPoints: Readonly<Record<string, number>>;
   readonly neverHit: readonly string[];
-  readonly minutes: number;
 }
 
 /** Adds up what the schedules came to. */
@@ -60,35 +63,57 @@ export function tally(
   return {
     seed,
     schedules: outcomes.length,
+    minutes: Math.round(minutes * 10) / 10,
     ends: entries.length,
     deaths: of("must"),
+    claimed: of("must-not"),
     raced: of("may"),
-    wanted: of("must-not"),
     recorded: entries.reduce((all, entry) => all + entry.records, 0),
     lost: sum((one) => one.lost),
     doubled: sum((one) => one.doubled),
     false: sum((one) => one.false),
+    verdictsMissing: sum((one) => one.verdictless),
+    verdictsTooMany: sum((one) => one.verdictsTooMany),
     failed: outcomes.filter((one) => one.complaints.length > 0)
       .map(({ seed, complaints }) => ({ seed, complaints })),
-    faultPoints: Object.fromEntries(counts.filter(([, count]) => count > 0)),
+    faultPoints: Object.fromEntries(counts),
     neverHit: counts.filter(([, count]) => count === 0).map(([point]) => point),
-    minutes: Math.round(minutes * 10) / 10,
   };
+}
+
+/**
+ * Tells whether a run went well.
+ *
+ * @param report Its figures.
+ * @param allPoints A fault point that was never hit is a failure.
+ * @returns `true` if nothing was wrong.
+ */
+export function isGood(report: Report, allPoints: boolean): boolean {
+  return report.failed.length === 0 && !(allPoints && report.neverHit.length > 0);
 }
 
 /** The figures, for people. */
 export function reportText(report: Report): string {
-  const { schedules, ends, deaths, raced, wanted, recorded, lost, doubled, minutes } = report;
-  const hit = Object.entries(report.faultPoints);
+  const { seed, schedules, minutes, ends, deaths, claimed, raced, neverHit } = report;
+  const points = Object.entries(report.faultPoints);
+  const hit = points.filter(([, count]) => count > 0);
+  const figures = [
+    [report.recorded, "recorded"],
+    [report.lost, "lost"],
+    [report.doubled, "doubled"],
+    [report.false, "false"],
+    [report.verdictsMissing, "verdicts missing"],
+    [report.verdictsTooMany, "verdicts too many"],
+  ];
   return [
     "",
-    `${schedules} schedules, ${report.failed.length} failed, ${minutes} minutes`,
-    `${ends} servers ended: ${deaths} deaths, ${wanted} wanted, ${raced} either (raced, or still starting)`,
-    `${recorded} recorded, ${lost} lost, ${doubled} doubled, ${report.false} false`,
-    `${hit.length} fault points hit, ${hit.reduce((all, [, count]) => all + count, 0)} times: ${
-      hit.map(([point, count]) => `${point} ${count}`).join(", ")
-    }`,
-    ...(report.neverHit.length === 0 ? [] : [`never hit: ${report.neverHit.join(", ")}`]),
+    `${schedules} schedules from seed ${seed}, ${report.failed.length} failed, ${minutes} minutes`,
+    `${ends} servers ended: ${deaths} deaths caused, ${claimed} claimed, ${raced} either (raced, or still starting)`,
+    figures.map(([count, what]) => `${count} ${what}`).join(", "),
+    `${hit.length} of ${points.length} fault points hit, ${
+      hit.reduce((all, [, count]) => all + count, 0)
+    } times: ${hit.map(([point, count]) => `${point} ${count}`).join(", ")}`,
+    ...(neverHit.length === 0 ? [] : [`never hit: ${neverHit.join(", ")}`]),
     ...report.failed.map(({ seed, complaints }) => `failed: --seed ${seed}: ${complaints[0]}`),
     "",
   ].join("\n");

@@ -62,6 +62,7 @@ export class World {
   /** What was done, with its time. */
   readonly diary: string[] = [];
   readonly #from = performance.now();
+  #closed = false;
 
   constructor(observer: Observer) {
     this.observer = observer;
@@ -85,8 +86,13 @@ export class World {
     return join(this.root, "faults.log");
   }
 
-  /** Starts a command of the program under test. */
+  /**
+   * Starts a command of the program under test.
+   *
+   * @throws {Error} If the world is closed: nobody would end it.
+   */
   start(args: readonly string[], deed?: Deed): Command {
+    if (this.#closed) throw new Error("Cannot start a command: the schedule is over");
     const env = Deno.env.toObject();
     for (const name of NOT_INHERITED) delete env[name];
     env[MARK] = this.base;
@@ -182,6 +188,7 @@ export class World {
 
   /** Ends whatever is left, and removes the directory unless it is to be kept. */
   async close(keep: boolean): Promise<void> {
+    this.#closed = true;
     for (let n = 0; n < 200; n++) {
       const left = this.processes();
       if (left.length === 0) break;
@@ -190,7 +197,7 @@ export class World {
     }
     await Promise.all(this.commands.map(({ ended }) => ended));
     this.observer.forget(this.root);
-    if (!keep) Deno.removeSync(this.base, { recursive: true });
+    if (!keep) await Deno.remove(this.base, { recursive: true });
   }
 }
 

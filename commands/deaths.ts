@@ -1,11 +1,11 @@
 import { type Context, messageOf } from "../lib/context.ts";
 import { type Death, listDeaths } from "../lib/deaths.ts";
 import { IapeerError, UsageError } from "../lib/errors.ts";
-import { curvesOf, timelineOf } from "../lib/conclude.ts";
 import { drawCurves } from "../lib/flight.ts";
 import { evidenceLines, timelineLines, verdictLines } from "../lib/story.ts";
 import { finishOpenDeaths } from "../lib/record.ts";
 import { listSessions } from "../lib/sessions.ts";
+import { curvesOf, timelineOf } from "../lib/timeline.ts";
 import {
   type App,
   columns,

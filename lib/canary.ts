@@ -20,7 +20,7 @@ import { faultPoint, passFaultOn } from "./fault.ts";
 import { waitLock } from "./locks.ts";
 import { spawnChild } from "./process.ts";
 import { selfCommand } from "./self.ts";
-import { readSession } from "./sessions.ts";
+import { readSession, type SessionRecord } from "./sessions.ts";
 import { Server } from "./tmux.ts";
 import { watchAsClient } from "./watch.ts";
 import { beginNote, takeCanaryLock, watcherOf } from "./watcher.ts";
@@ -40,21 +40,26 @@ const ARM_MS = 10_000;
  *
  * @param ctx The root.
  * @param identity Which session.
+ * @param known Its record, from one who holds its operation lock; read now unless given.
  * @returns `already` if it is watched, `spawned` once a new canary is armed,
  * `skipped` if there is no living server to watch, `failed` if no canary could
  * be started (the reason is in `lifecycle.log`). Never throws.
  */
-export async function ensureCanary(ctx: Context, identity: string): Promise<Ensured> {
+export async function ensureCanary(
+  ctx: Context,
+  identity: string,
+  known?: SessionRecord,
+): Promise<Ensured> {
   try {
-    const server = readSession(ctx, identity)?.server;
-    if (server === undefined) return "skipped";
+    const { server, sock } = known ?? readSession(ctx, identity) ?? {};
+    if (server === undefined || sock === undefined) return "skipped";
     if (isWatched(ctx, identity, server)) return "already";
     using lock = await waitLock(ctx.paths.lock(`${identity}.arm`), ARM_MS);
     if (lock === undefined) throw new Error("another process has been arming it for too long");
     if (isWatched(ctx, identity, server)) return "already";
     faultPoint("ensure:locked");
     if (await livenessOf(ctx.host, server) === "gone") return "skipped";
-    const armed = await spawnCanary(ctx, identity);
+    const armed = await spawnCanary(ctx, identity, sock);
     faultPoint("ensure:armed");
     note(ctx, "canary-armed", [
       ["identity", identity],
@@ -77,8 +82,7 @@ function isWatched(ctx: Context, identity: string, server: Incarnation): boolean
 }
 
 /** Starts a canary in attach mode and waits until it is armed; tells its pid. */
-async function spawnCanary(ctx: Context, identity: string): Promise<number> {
-  const { sock } = readSession(ctx, identity)!;
+async function spawnCanary(ctx: Context, identity: string, sock: string): Promise<number> {
   const { program, args } = selfCommand(ctx, ["canary", "--identity", identity, "--sock", sock]);
   const canary = passFaultOn(() =>
     spawnChild(program, args, { stdout: true, cwd: ctx.paths.root })

@@ -10,21 +10,12 @@ import type { Context } from "./context.ts";
 import { note } from "./context.ts";
 import { type Incarnation, sameIncarnation } from "./host.ts";
 import type { Arming } from "./arming.ts";
-import type { Finding } from "./evidence.ts";
+import type { Cause, Finding } from "./evidence.ts";
 import type { Confidence, VerdictName } from "./verdict.ts";
 import type { FlightSample } from "./flight.ts";
 import { readLines } from "./log.ts";
 import { formatLine, type LogField, parseLine } from "./logfmt.ts";
 import { createFileOnce, encodeJson, listJson, readJson, writeJson } from "./store.ts";
-
-/** What was observed at the moment. */
-export type Cause =
-  | "signal"
-  | "exit-code"
-  | "vanished"
-  | "orderly"
-  | "client-killed"
-  | "unobserved";
 
 /** How far the recording of a death has come. */
 export type Step =
@@ -319,8 +310,7 @@ export function isInLog(
   ev: "server-exit" | "server-verdict",
   id: string,
 ): boolean {
-  return readLines(ctx.paths, ctx.paths.exitsLog).some((line) => {
-    if (!line.includes(id)) return false;
+  return readLines(ctx.paths, ctx.paths.exitsLog, id).some((line) => {
     const fields = parseLine(line);
     return fields.get("ev") === ev && fields.get("death") === id;
   });

@@ -57,6 +57,12 @@ export interface DeathFacts {
   readonly oomKillAtArming?: number | undefined;
 }
 
+/** What a question about several deaths has to know of each. */
+export type Span = Pick<
+  DeathFacts,
+  "server" | "cause" | "observedAt" | "lastSeenAt" | "armedAt"
+>;
+
 /** One source, and what looking at it gave. */
 export interface Finding {
   /** Its name, as {@linkcode ROLES} has it where it can tell a cause. */
@@ -134,7 +140,7 @@ export const LATE_REPORT = 600;
  * assert.equal(windowOf({ ...death, armedAt: 1_500_000 }).from, 1498);
  * ```
  */
-export function windowOf(death: DeathFacts): { from: number; to: number } {
+export function windowOf(death: Span): { from: number; to: number } {
   const armed = death.armedAt === undefined ? 0 : death.armedAt / 1000;
   return {
     from: Math.max(death.server.startedAt, armed) - START_SLACK,
@@ -149,7 +155,7 @@ export function windowOf(death: DeathFacts): { from: number; to: number } {
  * @returns Epoch seconds: for a death that somebody watched, the moment it was
  * observed; else when the server was last known to live.
  */
-export function earliestDeath(death: DeathFacts): number {
+export function earliestDeath(death: Span): number {
   const watched = death.cause !== "unobserved" &&
     death.cause !== "client-killed";
   if (watched) return death.observedAt / 1000;

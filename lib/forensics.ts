@@ -5,13 +5,12 @@
  */
 
 import { join } from "node:path";
-import { failureOf, type Tools } from "./process.ts";
+import { failureOf } from "./process.ts";
 import { redact } from "./redact.ts";
 import {
   couldNotLook,
   duration,
   largestProcesses,
-  type ListedFile,
   NEWEST,
   newestFiles,
   nothingThere,
@@ -21,28 +20,12 @@ import {
   type SnapshotSubject,
   whyNot,
 } from "./snapshot_sections.ts";
+import type { SnapshotHost } from "./snapshot_host.ts";
 import { createFileOnce, syncDir } from "./store.ts";
 
+export { denoSnapshotHost, type SnapshotHost } from "./snapshot_host.ts";
 export { renderSnapshot } from "./snapshot_sections.ts";
 export type { ListedFile, Section, SnapshotSubject } from "./snapshot_sections.ts";
-
-/** What a snapshot asks of the machine; tests pass their own. */
-export interface SnapshotHost {
-  /** Runs outside programs. */
-  readonly tools: Tools;
-  /** Which system it is, as `Deno.build.os` names it. */
-  readonly platform: string;
-  /** The user's home directory. */
-  readonly home: string | undefined;
-  /** Load of the last 1, 5 and 15 minutes. */
-  loadavg(): number[];
-  /** Seconds since boot. */
-  uptime(): number;
-  /** The last `maxBytes` of a regular file; throws as Deno does. */
-  readTail(path: string, maxBytes: number): string;
-  /** The files in a folder; throws as Deno does. */
-  listDir(path: string): readonly ListedFile[];
-}
 
 /** One thing to look at. */
 interface Probe extends Pick<Section, "title" | "source"> {
@@ -65,60 +48,34 @@ const MEMINFO =
 const VMSTAT = /^(?:oom_kill|pswpin|pswpout|pgmajfault|allocstall_\w+) /;
 const LEVELS: Readonly<Record<string, string>> = { "1": "normal", "2": "warn", "4": "critical" };
 
-/**
- * The machine as Deno sees it.
- *
- * @param tools Runs the outside programs.
- * @returns What {@linkcode gatherSections} asks.
- */
-export function denoSnapshotHost(tools: Tools): SnapshotHost {
-  return {
-    tools,
-    platform: Deno.build.os,
-    home: Deno.env.get("HOME") || undefined,
-    loadavg: () => Deno.loadavg(),
-    uptime: () => Deno.osUptime(),
-    readTail,
-    listDir: (path) =>
-      [...Deno.readDirSync(path)].filter((entry) => !entry.isDirectory).map(({ name }) => {
-        try {
-          const { mtime, size } = Deno.lstatSync(join(path, name));
-          return { name, mtime: mtime?.getTime(), size };
-        } catch {
-          // It went, or may not be looked at: its name is what there is.
-          return { name, mtime: undefined, size: undefined };
-        }
-      }),
-  };
-}
-
-function readTail(path: string, maxBytes: number): string {
-  // Opening a named pipe would wait for a writer that may never come.
-  if (!Deno.statSync(path).isFile) throw new TypeError("not a regular file");
-  using file = Deno.openSync(path);
-  const { size } = file.statSync();
-  if (size > maxBytes) file.seekSync(size - maxBytes, Deno.SeekMode.Start);
-  // Files in /proc say that their size is 0: read until nothing comes.
-  const bytes = new Uint8Array(maxBytes);
-  let at = 0;
-  while (at < maxBytes) {
-    const count = file.readSync(bytes.subarray(at));
-    if (count === null) break;
-    at += count;
-  }
-  return new TextDecoder().decode(bytes.subarray(0, at));
-}
+/** The sections about one of the deaths that a look at the machine is for. */
+export type SectionsOf = (subject: Pick<SnapshotSubject, "paneLog">) => Promise<Section[]>;
 
 /**
  * Asks the machine for everything at once, and never rejects: what cannot be
  * had is a line in its section, and a tool that hangs costs two seconds.
  *
  * @param host The machine.
+ * @returns For each death the sections in the order of the file, free of
+ * secrets; the machine has been asked once.
+ */
+export function lookAtMachine(host: SnapshotHost): SectionsOf {
+  const [before, after] = machineProbes(host).map((probes) => Promise.all(probes.map(sectionOf)));
+  return async ({ paneLog }) => {
+    const pane = await sectionOf(paneProbe(host, paneLog));
+    return [...await before!, pane, ...await after!];
+  };
+}
+
+/**
+ * {@linkcode lookAtMachine} for one death.
+ *
+ * @param host The machine.
  * @param subject The death.
  * @returns The sections in the order of the file, free of secrets.
  */
 export function gatherSections(host: SnapshotHost, subject: SnapshotSubject): Promise<Section[]> {
-  return Promise.all(probes(host, subject).map(sectionOf));
+  return lookAtMachine(host)(subject);
 }
 
 async function sectionOf({ title, source, look, absent }: Probe): Promise<Section> {
@@ -133,23 +90,28 @@ async function sectionOf({ title, source, look, absent }: Probe): Promise<Sectio
   return { title, source, ms: performance.now() - start, body };
 }
 
-function probes(host: SnapshotHost, { paneLog }: SnapshotSubject): Probe[] {
+/** What comes before the pane's section, and what after it. */
+function machineProbes(host: SnapshotHost): [Probe[], Probe[]] {
   const [memory = [], reports = []] = PLATFORMS[host.platform]?.(host) ?? [];
-  return [
+  return [[
     ...memory,
     toolProbe(host, "processes", PS, largestProcesses),
     { title: "load", source: "Deno.loadavg()", look: () => loads(host.loadavg()) },
     { title: "uptime", source: "Deno.osUptime()", look: () => duration(host.uptime()) },
-    {
-      title: "pane",
-      source: `end of ${paneLog}`,
-      look: () => paneTail(host, paneLog),
-      absent: "no such file",
-    },
+  ], [
     ...reports,
     toolProbe(host, "host", "uname -a"),
     toolProbe(host, "tmux", "tmux -V"),
-  ];
+  ]];
+}
+
+function paneProbe(host: SnapshotHost, paneLog: string): Probe {
+  return {
+    title: "pane",
+    source: `end of ${paneLog}`,
+    look: () => paneTail(host, paneLog),
+    absent: "no such file",
+  };
 }
 
 /** By platform: what tells of memory, and what of crashes and the system. */

@@ -197,7 +197,7 @@ async function treat(ctx: Context, record: SessionRecord, round: Round): Promise
     if (await livenessOf(ctx.host, resolved.server) === "gone") {
       return await afterEnd(ctx, resolved, round);
     }
-    await ensureCanary(ctx, record.identity);
+    await ensureCanary(ctx, record.identity, resolved);
     return { outcome: "alive", reason: "its launch was interrupted; it came up whole" };
   }
   const { server } = record;
@@ -240,7 +240,7 @@ async function whileAlive(
   round.alive.set(identity, server!.pid);
   voidOldClaim(ctx, identity);
   if (!record.external) mendSock(ctx, record);
-  const canary = await ensureCanary(ctx, identity);
+  const canary = await ensureCanary(ctx, identity, record);
   touch(ctx, identity);
   const canaryReason = canary === "failed" ? "no canary could be started" : undefined;
   if (state === "stopped") {

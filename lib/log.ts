@@ -207,16 +207,21 @@ export function moveOn(path: string, keep: number): void {
  *
  * @param paths The root, for its locks.
  * @param path The log file.
+ * @param holding Only the lines that hold this; all unless told.
  * @returns Its lines; a cut last line is among them as it is.
  * @throws {Error} If a file is there and cannot be read.
  */
-export function readLines(paths: Paths, path: string): string[] {
+export function readLines(paths: Paths, path: string, holding = ""): string[] {
   using _lock = shareLock(paths.lock(`${basename(path)}.log`));
   const lines: string[] = [];
   for (let n: number = DEFAULTS.logsKept; n >= 0; n--) {
     try {
       const text = Deno.readTextFileSync(n === 0 ? path : `${path}.${n}`);
-      for (const line of text.split("\n")) if (line !== "") lines.push(line);
+      // Logs are long, and what is looked for is mostly not there.
+      if (!text.includes(holding)) continue;
+      for (const line of text.split("\n")) {
+        if (line !== "" && line.includes(holding)) lines.push(line);
+      }
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }

@@ -57,7 +57,20 @@ export function memoryOf(
   identity: string,
   serverPid: number,
 ): SessionMemory | undefined {
-  return memoryIn(readMemories(ctx), identity, serverPid);
+  return memoriesOf(ctx)(identity, serverPid);
+}
+
+/**
+ * {@linkcode memoryOf} for several sessions: what ticks saw is read once.
+ *
+ * @param ctx The root.
+ * @returns Tells what was seen of a session's server.
+ */
+export function memoriesOf(
+  ctx: Context,
+): (identity: string, serverPid: number) => SessionMemory | undefined {
+  const memories = readMemories(ctx);
+  return (identity, serverPid) => memoryIn(memories, identity, serverPid);
 }
 
 function isWhole(memory: SessionMemory | null): boolean {

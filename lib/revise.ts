@@ -5,13 +5,14 @@
  * @module
  */
 
-import { collectContext, withVerdict } from "./conclude.ts";
 import { type Context, messageOf, warnOnce } from "./context.ts";
+import { collectContext, spanOf, withVerdict } from "./death_facts.ts";
 import { type Death, deathsSince, readDeath, updateDeath, verdictRecord } from "./deaths.ts";
 import { type Finding, LATE_REPORT } from "./evidence.ts";
 import { collectEvidence } from "./evidence/collect.ts";
 import type { Collector } from "./evidence/context.ts";
 import { coredumps } from "./evidence/linux.ts";
+import { Together } from "./evidence/together.ts";
 import { crashReports, jetsamEvents } from "./evidence/macos.ts";
 import { tryLock } from "./locks.ts";
 import { appendLine, readLines } from "./log.ts";
@@ -36,13 +37,17 @@ const RANK: Readonly<Record<Confidence, number>> = { possible: 1, likely: 2, cer
 export async function reviseDeaths(ctx: Context): Promise<void> {
   const collectors = LATE[ctx.host.platform];
   if (collectors === undefined) return;
-  for (const death of deathsSince(ctx, ctx.host.now() - LATE_REPORT * 1000)) {
-    const age = ctx.host.now() - death.observedAt;
-    if (death.step !== "closed" || death.confidence === "certain") continue;
-    if (death.findings === undefined || age < 0 || age > LATE_REPORT * 1000) continue;
+  const now = ctx.host.now();
+  const open = deathsSince(ctx, now - LATE_REPORT * 1000).filter((death) => {
+    const age = now - death.observedAt;
+    return death.step === "closed" && death.confidence !== "certain" &&
+      death.findings !== undefined && age >= 0 && age <= LATE_REPORT * 1000;
+  });
+  const together = new Together(ctx.host.tools, open.map(spanOf));
+  for (const death of open) {
     try {
       using lock = tryLock(deathLock(ctx, death.id));
-      if (lock !== undefined) await reviseDeath(ctx, death.id, collectors);
+      if (lock !== undefined) await reviseDeath(ctx, death.id, collectors, together);
     } catch (error) {
       warnOnce(`cannot revise the verdict on ${death.id}: ${messageOf(error)}`);
     }
@@ -53,10 +58,11 @@ async function reviseDeath(
   ctx: Context,
   id: string,
   collectors: Readonly<Record<string, Collector>>,
+  together: Together,
 ): Promise<void> {
   const death = readDeath(ctx, id);
   if (death?.findings === undefined || death.verdict === undefined) return;
-  const fresh = await collectEvidence(collectContext(ctx, death), { collectors });
+  const fresh = await collectEvidence(collectContext(ctx, death, together), { collectors });
   if (!fresh.some((finding) => isNews(finding, death))) return;
   const findings = merged(death.findings, fresh);
   const revised = withVerdict(ctx, death, findings);

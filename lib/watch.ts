@@ -6,7 +6,7 @@
  */
 
 import { type Context, note } from "./context.ts";
-import type { Cause } from "./deaths.ts";
+import type { Cause } from "./evidence.ts";
 import { type Incarnation, livenessOf } from "./host.ts";
 import { type Child, type Ended, spawnChild } from "./process.ts";
 import { waitArgs } from "./tmux.ts";

@@ -1,6 +1,6 @@
 /**
- * The whole gate: format, lint, types, docs, tests with coverage, and a look
- * whether the tests left anything behind. Stops at the first step that fails.
+ * The whole gate: format, lint, types, docs, tests with coverage, chaos, and a
+ * look whether anything was left behind. Stops at the first step that fails.
  *
  * @module
  */
@@ -11,6 +11,10 @@ import { fileURLToPath } from "node:url";
 const HERE = fileURLToPath(new URL("..", import.meta.url));
 /** How long what the tests ended may take to be gone, in milliseconds. */
 const GONE_MS = 5000;
+/** How long a step that is told to stop may take to take down what it began, in milliseconds. */
+const STOP_MS = 10_000;
+/** A minute or two on two cores. Their seed is a fresh one: each run looks elsewhere. */
+const SCHEDULES = 60;
 /** These would let the caller's own root and tmux into the tests. */
 const NOT_FOR_TESTS = ["IAPEER_ROOT", "TMUX", "TMUX_PANE", "DENO_COVERAGE_DIR"];
 // deno-lint-ignore no-control-regex -- colours begin with one.
@@ -25,6 +29,8 @@ interface Step {
   readonly args: readonly string[];
   /** It runs tests, whose summary counts. */
   readonly tests?: boolean;
+  /** It starts things, in a directory that is looked at afterwards. */
+  readonly live?: boolean;
   /** Comes before it. */
   readonly first?: () => void;
 }
@@ -35,11 +41,18 @@ const work = Deno.makeTempDirSync({ prefix: "iapgate-" });
 const coverage = join(work, "coverage");
 const temporary = join(work, "t");
 let running: Deno.ChildProcess | undefined;
+let leaving = false;
 
 function say(text: string): void {
   const bytes = new TextEncoder().encode(text);
   for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
 }
+
+const chaos: Step = {
+  name: "chaos",
+  args: ["run", "--quiet", "--allow-all", "chaos/main.ts", "--schedules", String(SCHEDULES)],
+  live: true,
+};
 
 function steps(): Step[] {
   // They start, stop and kill processes, and look at those of the whole
@@ -55,8 +68,14 @@ function steps(): Step[] {
       name: "tests",
       args: ["test", "--no-check", "--parallel", ...tested, "tests"],
       tests: true,
+      live: true,
     },
-    { name: "doc tests", args: ["test", "--doc", ...tested, "lib", "commands"], tests: true },
+    {
+      name: "doc tests",
+      args: ["test", "--doc", ...tested, "lib", "commands"],
+      tests: true,
+      live: true,
+    },
     {
       // The thresholds are in deno.json. What tests, benchmarks and scripts
       // cover of themselves says nothing.
@@ -64,6 +83,8 @@ function steps(): Step[] {
       first: dropTornProfiles,
       args: ["coverage", coverage, "--include=/(?:main\\.ts|(?:lib|commands)/.*\\.ts)$"],
     },
+    // It looks into /proc.
+    ...(Deno.build.os === "linux" ? [chaos] : []),
   ];
 }
 
@@ -101,15 +122,17 @@ async function perform(step: Step): Promise<boolean> {
     args: [...step.args],
     cwd: HERE,
     clearEnv: true,
-    env: step.tests ? { ...env, TMPDIR: temporary } : env,
+    env: step.live ? { ...env, TMPDIR: temporary } : env,
     stdin: "null",
     stdout: step.tests ? "piped" : "inherit",
     stderr: "inherit",
   }).spawn();
-  const said = step.tests ? await passOn(running.stdout) : undefined;
+  const said = step.tests ? passOn(running.stdout) : undefined;
   const { success } = await running.status;
   running = undefined;
-  return (said === undefined || count(said)) && success;
+  // What was ended halfway may have left somebody who holds its output open.
+  if (leaving) return false;
+  return (said === undefined || count(await said)) && success;
 }
 
 /** Shows a stream while it comes, and gives its text. */
@@ -153,23 +176,29 @@ function leftProcesses(): string[] {
 
 /** Looks for what the tests left; ends and removes it, but tells. */
 async function nothingLeft(): Promise<boolean> {
-  const deadline = performance.now() + GONE_MS;
-  let left = leftProcesses();
-  while (left.length > 0 && performance.now() < deadline) {
-    await new Promise((wake) => setTimeout(wake, 50));
-    left = leftProcesses();
-  }
-  for (const line of left) {
-    say(`still running: ${line.trim().slice(0, 200)}\n`);
+  const left = await leftAfter(leaving ? 0 : GONE_MS);
+  for (const line of left) say(`still running: ${line.trim().slice(0, 200)}\n`);
+  await leftAfter(GONE_MS, (pid) => {
     try {
-      Deno.kill(parseInt(line), "SIGKILL");
+      Deno.kill(pid, "SIGKILL");
     } catch {
       // It has just ended.
     }
-  }
+  });
   const files = [...Deno.readDirSync(temporary)].map((entry) => entry.name);
   for (const name of files) say(`left behind: ${join(temporary, name)}\n`);
   return left.length === 0 && files.length === 0;
+}
+
+/** What is left when so many milliseconds have passed, or nothing as soon as nothing is. */
+async function leftAfter(ms: number, each: (pid: number) => void = () => {}): Promise<string[]> {
+  const deadline = performance.now() + ms;
+  while (true) {
+    const left = leftProcesses();
+    if (left.length === 0 || performance.now() >= deadline) return left;
+    for (const line of left) each(parseInt(line));
+    await new Promise((wake) => setTimeout(wake, 50));
+  }
 }
 
 async function timed(name: string, work: () => Promise<boolean>): Promise<boolean> {
@@ -185,21 +214,32 @@ async function timed(name: string, work: () => Promise<boolean>): Promise<boolea
 async function gate(): Promise<boolean> {
   Deno.mkdirSync(temporary);
   for (const step of steps()) {
+    if (leaving) return false;
     if (await timed(step.name, () => perform(step))) continue;
-    if (step.tests) await timed("nothing left behind", nothingLeft);
+    if (step.live) await timed("nothing left behind", nothingLeft);
     return false;
   }
   return await timed("nothing left behind", nothingLeft);
 }
 
-function leave(): never {
-  running?.kill("SIGTERM");
-  Deno.removeSync(work, { recursive: true });
-  Deno.exit(130);
+/** Told to stop: the step under way ends, and what it leaves behind is ended, too. */
+function leave(): void {
+  if (leaving) return;
+  leaving = true;
+  const step = running;
+  if (step === undefined) return;
+  const tell = (signal: Deno.Signal) => {
+    try {
+      step.kill(signal);
+    } catch {
+      // It has just ended.
+    }
+  };
+  tell("SIGTERM");
+  Deno.unrefTimer(setTimeout(tell, STOP_MS, "SIGKILL"));
 }
 
-Deno.addSignalListener("SIGINT", leave);
-Deno.addSignalListener("SIGTERM", leave);
+for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, leave);
 let good = false;
 try {
   good = await gate();
@@ -208,4 +248,4 @@ try {
 }
 const { passed, failed, skipped } = tally;
 say(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}\n`);
-Deno.exit(good ? 0 : 1);
+Deno.exit(leaving ? 130 : good ? 0 : 1);

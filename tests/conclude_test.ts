@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { writeClaim } from "../lib/claims.ts";
-import { conclude, curvesOf, factsOf, timelineOf } from "../lib/conclude.ts";
+import { conclude } from "../lib/conclude.ts";
 import type { Context } from "../lib/context.ts";
 import { type Death, deathId, openDeath, readDeath, updateDeath } from "../lib/deaths.ts";
+import { factsOf } from "../lib/death_facts.ts";
 import { appendLine, readLines } from "../lib/log.ts";
 import { sampleMemory } from "../lib/memory.ts";
+import { curvesOf, timelineOf } from "../lib/timeline.ts";
 import { noTools, result, withRoot } from "./fixtures/root.ts";
 
 const AT = Date.UTC(2026, 10, 22, 5, 44, 45, 123);
@@ -85,6 +87,62 @@ Deno.test("conclude() closes the entry though the snapshot cannot be written, an
     const log = await Deno.readTextFile(ctx.paths.lifecycleLog);
     assert.match(log, /ev=conclude-failed .*step="write the snapshot of"/);
   }, HOST));
+
+/** Tools of a machine without any, and what they were asked. */
+function asked(
+  answer: () => Promise<unknown> = () => Promise.resolve(),
+): Context["host"]["tools"] & {
+  readonly runs: string[];
+} {
+  const runs: string[] = [];
+  return {
+    runs,
+    async run(tool, args) {
+      runs.push(tool);
+      await answer();
+      return await noTools.run(tool, args);
+    },
+  };
+}
+
+Deno.test("conclude() asks the machine as often for fifty deaths as for one", async () => {
+  const counts = await Promise.all([1, 50].map(async (size) => {
+    const tools = asked();
+    await withRoot(async (ctx) => {
+      const deaths = Array.from(
+        { length: size },
+        (_, n) => recorded(ctx, { identity: `claude-n${n}`, server: { ...SERVER, pid: 5000 + n } }),
+      );
+      const closed = await Promise.all(deaths.map((death) => conclude(ctx, death, true)));
+      assert(closed.every(({ step, verdict }) => step === "closed" && verdict === "killed"));
+      assert.equal(new Set(closed.map(({ forensics }) => forensics)).size, size);
+      assert.equal(verdictLines(ctx).length, size);
+      assert.deepEqual(new Set(closed.map(({ peersLost = 0 }) => peersLost)), new Set([size - 1]));
+    }, { ...HOST, tools });
+    return tools.runs.sort();
+  }));
+  assert(counts[0]!.includes("dmesg") && counts[0]!.includes("ps"));
+  assert.deepEqual(counts[1], counts[0]);
+});
+
+Deno.test("conclude() uses no answer that was asked for before the death was handed over", async () => {
+  const answered = Promise.withResolvers<void>();
+  const tools = asked(() => answered.promise);
+  await withRoot(async (ctx) => {
+    const first = conclude(ctx, recorded(ctx, { identity: "claude-a" }), false);
+    await new Promise((wake) => setTimeout(wake, 0));
+    const before = tools.runs.toSorted();
+    assert(before.includes("dmesg"));
+    const second = conclude(ctx, recorded(ctx, { identity: "claude-b" }), false);
+    await new Promise((wake) => setTimeout(wake, 0));
+    assert.deepEqual(tools.runs.toSorted(), [...before, ...before].sort());
+    answered.resolve();
+    assert.deepEqual((await Promise.all([first, second])).map(({ step }) => step), [
+      "closed",
+      "closed",
+    ]);
+  }, { ...HOST, tools });
+});
 
 Deno.test("conclude() counts the servers that were lost within two seconds, but those that nobody watched", () =>
   withRoot(async (ctx) => {

@@ -11,6 +11,7 @@ import {
 } from "../lib/forensics.ts";
 import { denoTools, type ToolResult } from "../lib/process.ts";
 import { plainText } from "../lib/snapshot_sections.ts";
+import { result } from "./fixtures/root.ts";
 
 const SUBJECT: SnapshotSubject = {
   identity: "claude-bob",
@@ -114,16 +115,7 @@ function fakeHost(
         if (answer === "hang") return new Promise(() => {});
         if (answer === "throw") return Promise.reject(new Error("out of processes"));
         const code = answer.failure === undefined && answer.timedOut !== true ? 0 : undefined;
-        return Promise.resolve({
-          code,
-          signal: undefined,
-          stdout: "",
-          stderr: "",
-          timedOut: false,
-          failure: undefined,
-          truncated: false,
-          ...answer,
-        });
+        return Promise.resolve(result({ code, ...answer }));
       },
     },
   };

@@ -155,6 +155,11 @@ export class Live implements AsyncDisposable {
     return { ...session, canaryPid: canary.pid! };
   }
 
+  /** A session that is watched in this way. */
+  launchIn(mode: "own" | "attach", identity: string): Promise<Session> {
+    return mode === "own" ? this.launch(identity) : this.launchAttached(identity);
+  }
+
   /** One tick, as `supervise --once` prints it. */
   async tick(): Promise<Outcome[]> {
     return JSON.parse(await this.ok(["supervise", "--once", "--json"]));

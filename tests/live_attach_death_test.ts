@@ -14,31 +14,6 @@ async function clientOf(live: Live, identity: string): Promise<number | undefine
   return waiting[0]?.pid;
 }
 
-for (const signal of ["SIGKILL", "SIGSEGV", "SIGABRT"] as const) {
-  Deno.test(`attach mode records a server's death by ${signal} as vanished`, async () => {
-    await using live = await Live.open();
-    const session = await live.launchAttached("claude-bob");
-    sendSignal(session.serverPid, signal);
-    await assertRecorded(live, session, { cause: "vanished", wait_rc: "1", mode: "attach" });
-    await live.tick();
-    assert.equal(live.records("server-exit").length, 1, "a tick adds none");
-  });
-}
-
-Deno.test("attach mode records a kill-server that nobody claimed as orderly", async () => {
-  await using live = await Live.open();
-  const session = await live.launchAttached("claude-bob");
-  assert.equal((await live.tmux(session.sock, "kill-server")).code, 0);
-  await assertRecorded(live, session, { cause: "orderly", wait_rc: "0", mode: "attach" });
-});
-
-Deno.test("attach mode records a SIGTERM from outside that nobody claimed as orderly", async () => {
-  await using live = await Live.open();
-  const session = await live.launchAttached("claude-bob");
-  sendSignal(session.serverPid, "SIGTERM");
-  await assertRecorded(live, session, { cause: "orderly", wait_rc: "0", mode: "attach" });
-});
-
 Deno.test("server and attach client killed by one outside sweep are recorded", async () => {
   await using live = await Live.open();
   const session = await live.launchAttached("claude-bob");
@@ -96,9 +71,7 @@ function ago(ctx: Context, secs: number): Context {
 for (const mode of ["own", "attach"] as const) {
   Deno.test(`a claim that no death followed is void after 30 s, ${mode} mode`, async () => {
     await using live = await Live.open();
-    const session = mode === "own"
-      ? await live.launch("claude-bob")
-      : await live.launchAttached("claude-bob");
+    const session = await live.launchIn(mode, "claude-bob");
     const { server } = readSession(live.ctx, "claude-bob")!;
     writeClaim(ago(live.ctx, 31), "claude-bob", server!, "stop", "a stop that was interrupted");
     sendSignal(session.serverPid, "SIGKILL");
@@ -107,9 +80,7 @@ for (const mode of ["own", "attach"] as const) {
 
   Deno.test(`a fresh claim keeps the death silent, ${mode} mode`, async () => {
     await using live = await Live.open();
-    const session = mode === "own"
-      ? await live.launch("claude-bob")
-      : await live.launchAttached("claude-bob");
+    const session = await live.launchIn(mode, "claude-bob");
     const { server } = readSession(live.ctx, "claude-bob")!;
     writeClaim(ago(live.ctx, 25), "claude-bob", server!, "stop", "a stop");
     sendSignal(session.serverPid, "SIGKILL");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readCanaryNote } from "../lib/watcher.ts";
 import { canBeNobody, canDenyDmesg, denyDmesg, Nobody } from "./fixtures/nobody.ts";
 import { canLimitMemory } from "./fixtures/memory_cgroup.ts";
-import { Live, SLEEP } from "./live.ts";
+import { Live } from "./live.ts";
 import { processesOf, run } from "./live_host.ts";
 import type { Death } from "../lib/deaths.ts";
 import { listDeaths } from "../lib/deaths.ts";
@@ -23,16 +23,7 @@ Deno.test({
     using _denied = denyDmesg();
     await using live = await Live.open();
     await using nobody = await Nobody.of(live);
-    const launched = await nobody.cli([
-      "launch",
-      "--identity",
-      "claude-bob",
-      "--json",
-      "--",
-      ...SLEEP,
-    ]);
-    assert.equal(launched.code, 0, launched.stderr);
-    const { serverPid } = JSON.parse(launched.stdout);
+    const serverPid = await nobody.launch("claude-bob");
     // What the counters say now is compared with what they said at arming.
     await live.until(
       "the canary has looked around",
@@ -68,15 +59,7 @@ Deno.test({
     using _denied = denyDmesg();
     await using live = await Live.open();
     await using nobody = await Nobody.of(live);
-    const launched = await nobody.cli([
-      "launch",
-      "--identity",
-      "claude-bob",
-      "--json",
-      "--",
-      ...SLEEP,
-    ]);
-    Deno.kill(JSON.parse(launched.stdout).serverPid, "SIGSEGV");
+    Deno.kill(await nobody.launch("claude-bob"), "SIGSEGV");
     const { verdict, confidence, reason } = await closed(live, nobody);
     assert.deepEqual([verdict, confidence], ["crash", "likely"]);
     assert.match(reason!, /whether it was sent cannot be told: could not look at dmesg/);

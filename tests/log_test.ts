@@ -131,3 +131,14 @@ Deno.test("readLines() reads rotated files first, and a cut line as it is", () =
     Deno.writeTextFileSync(log, "d\n\ne");
     assert.deepEqual(readLines(paths, log), ["a", "b", "c", "d", "e"]);
   }));
+
+Deno.test("readLines() gives only the lines that hold what is looked for, of every file", () =>
+  withRoot(({ paths }) => {
+    const path = paths.exitsLog;
+    Deno.writeTextFileSync(`${path}.2`, "a death=x-1\nb death=x-12\n");
+    Deno.writeTextFileSync(`${path}.1`, "c death=y-1\n");
+    Deno.writeTextFileSync(path, "d death=x-1\n\ne cut death=x");
+    assert.deepEqual(readLines(paths, path, "x-1"), ["a death=x-1", "b death=x-12", "d death=x-1"]);
+    assert.deepEqual(readLines(paths, path, "z"), []);
+    assert.equal(readLines(paths, path).length, 5);
+  }));

@@ -219,3 +219,39 @@ Deno.test("reviseDeaths() asks coredumpctl again on Linux", () => {
     assert.equal(verdicts().length, 2);
   }, { platform: "linux", tools });
 });
+
+Deno.test("reviseDeaths() asks once about all deaths, and revises those that there is news of", () => {
+  const asked: (readonly string[])[] = [];
+  const tools = {
+    run(tool: string, args: readonly string[]) {
+      if (tool !== "coredumpctl") {
+        return Promise.resolve(result({ code: undefined, failure: `${tool}: not found` }));
+      }
+      asked.push(args);
+      const dump = { time: (AT - SECOND) * 1000, pid: 9581, sig: 11, exe: "/usr/bin/tmux" };
+      return Promise.resolve(result({ stdout: JSON.stringify([dump]) }));
+    },
+  };
+  return onMac(async ({ ctx, after }) => {
+    const others = await Promise.all(
+      [9581, 9582].map((pid) =>
+        recordDeath({ ...ctx, host: { ...ctx.host, tools: noTools } }, {
+          identity: `claude-p${pid}`,
+          server: { pid, startedAt: (AT - 3600 * SECOND) / 1000 },
+          cause: "vanished",
+          waitRc: 1,
+          witness: "canary",
+          observedAt: AT,
+        })!.closed
+      ),
+    );
+    asked.length = 0;
+    await reviseDeaths(after(60));
+    assert.equal(asked.length, 1);
+    const pids = asked[0]!.filter((arg) => /^\d+$/.test(arg)).sort();
+    assert.deepEqual(pids, [PID, 9581, 9582].map(String));
+    const verdicts = others.map(({ id }) => readDeath(ctx, id)!.verdict);
+    assert.deepEqual(verdicts, ["crash", others[1]!.verdict]);
+    assert.notEqual(others[1]!.verdict, "crash");
+  }, { platform: "linux", tools });
+});

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type DeathFacts, type Fact, type Finding, oneLine } from "../evidence.ts";
+import { type DeathFacts, type Fact, type Finding, oneLine, type Span } from "../evidence.ts";
 import type { RunOptions, ToolResult, Tools } from "../process.ts";
 import type { CgroupPlace } from "./cgroup.ts";
 
@@ -24,6 +24,8 @@ export interface CollectContext {
   readonly files: FileReader;
   /** Whose evidence is looked for. */
   readonly death: DeathFacts;
+  /** All that are concluded in one go, it among them: what can be asked for all at once is. */
+  readonly together?: readonly Span[] | undefined;
   /** As `Deno.build.os` names it. */
   readonly platform: string;
   /** When this boot began, in epoch seconds: kernel stamps count from there. */

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Fact, Finding } from "../evidence.ts";
+import type { Fact, Finding, Span } from "../evidence.ts";
 import { oomKillIn } from "./cgroup.ts";
 import { failureOf } from "../process.ts";
 import { ask, type CollectContext, type Collector, looked, unseen, why } from "./context.ts";
@@ -72,12 +72,16 @@ async function risen(
 export async function coredumps(ctx: CollectContext): Promise<Finding> {
   const source = "coredumpctl";
   const { pid } = ctx.death.server;
-  const result = await ask(ctx, source, [
-    "--no-pager",
-    "list",
-    String(pid),
-    "--json=short",
-  ]);
+  const listed = (deaths: readonly Span[]) => {
+    // Several pids are alternatives: dumps of any of them are listed.
+    const pids = deaths.map(({ server }) => String(server.pid));
+    return ask(ctx, source, ["--no-pager", "list", ...pids, "--json=short"]);
+  };
+  const { together = [ctx.death] } = ctx;
+  let result = await listed(together);
+  if (together.length > 1 && (result.truncated || result.timedOut)) {
+    result = await listed([ctx.death]);
+  }
   const facts = parseCoredumps(result.stdout, pid);
   if (facts !== undefined) return timely(source, facts, ctx.death);
   const said = hiddenJournal(result.stderr);

@@ -4,7 +4,14 @@
  * @module
  */
 
-import { type DeathFacts, earliestDeath, type Fact, type Finding, windowOf } from "../evidence.ts";
+import {
+  type DeathFacts,
+  earliestDeath,
+  type Fact,
+  type Finding,
+  type Span,
+  windowOf,
+} from "../evidence.ts";
 import type { Tools } from "../process.ts";
 import { failureOf } from "../process.ts";
 import { ask, type CollectContext, looked, unseen } from "./context.ts";
@@ -110,23 +117,39 @@ async function readDmesg(ctx: CollectContext): Promise<Finding> {
   return finding;
 }
 
+/** What of the journal is about one death, in whole epoch seconds. */
+function journalSpan(death: Span): readonly [from: number, to: number] {
+  const { from, to } = windowOf(death);
+  return [Math.floor(from), Math.ceil(to)];
+}
+
 /**
- * Runs `journalctl`. Never with `-o json`: that leaves with 0 and without a
- * word where there is no journal [measured, systemd 252].
+ * Runs `journalctl`, over the time of all deaths that are concluded together.
+ * What is too much for one answer each death asks for by itself. Never with
+ * `-o json`: that leaves with 0 and without a word where there is no journal
+ * [measured, systemd 252].
  */
-async function readJournal<F extends Fact>(
+async function readJournal<F extends Fact & { readonly at?: number }>(
   ctx: CollectContext,
   source: string,
   args: readonly string[],
   parse: (text: string) => F[],
 ): Promise<Finding> {
-  const { from, to } = windowOf(ctx.death);
-  const span = [`--since=@${Math.floor(from)}`, `--until=@${Math.ceil(to)}`];
-  const result = await ask(ctx, "journalctl", [
-    ...["--no-pager", "-o", "short-unix", ...span],
-    ...args,
-  ]);
-  const finding = timely(source, parse(result.stdout), ctx.death);
+  const over = (deaths: readonly Span[]) => {
+    const spans = deaths.map(journalSpan);
+    const from = Math.min(...spans.map(([start]) => start));
+    const to = Math.max(...spans.map(([, end]) => end));
+    const span = [`--since=@${from}`, `--until=@${to}`];
+    return ask(ctx, "journalctl", ["--no-pager", "-o", "short-unix", ...span, ...args]);
+  };
+  const { together = [ctx.death] } = ctx;
+  let result = await over(together);
+  if (together.length > 1 && (result.truncated || result.timedOut)) {
+    result = await over([ctx.death]);
+  }
+  const [from, to] = journalSpan(ctx.death);
+  const facts = parse(result.stdout).filter(({ at = from }) => at >= from && at <= to);
+  const finding = timely(source, facts, ctx.death);
   const trouble = failureOf("journalctl", result) ??
     hiddenJournal(result.stderr);
   if (trouble === undefined) return finding;

@@ -5,7 +5,14 @@
  * @module
  */
 
-import { earliestDeath, type Fact, type Finding, LATE_REPORT, windowOf } from "../evidence.ts";
+import {
+  earliestDeath,
+  type Fact,
+  type Finding,
+  LATE_REPORT,
+  type Span,
+  windowOf,
+} from "../evidence.ts";
 import { failureOf } from "../process.ts";
 import { ask, type CollectContext, type Collector, looked, unseen, why } from "./context.ts";
 import { crashOf, jetsamVictims, parseReport, type Report, reportNameTime } from "./ips.ts";
@@ -16,6 +23,8 @@ const SYSTEM_REPORTS = "/Library/Logs/DiagnosticReports";
 const MAX_REPORT = 8 << 20;
 /** Reports are looked into from the newest on, this many at most. */
 const MAX_REPORTS = 12;
+/** Reading more than this of the unified log does not end in time, in seconds. */
+const MAX_LOG_SECS = 3600;
 
 /** How a folder of reports is searched. */
 interface Search {
@@ -128,12 +137,16 @@ export function jetsamEvents(ctx: CollectContext): Promise<Finding> {
 export async function unifiedLog(ctx: CollectContext): Promise<Finding> {
   const source = "log show";
   const { from, to } = windowOf(ctx.death);
-  // An hour at most: reading more of it does not end in time.
-  const start = Math.max(from, earliestDeath(ctx.death) - 60, to - 3600);
-  const result = await ask(ctx, "log", [
-    ...["show", "--start", logTime(start), "--end", logTime(to + 1)],
-    ...["--style", "ndjson", "--predicate", PREDICATE],
-  ], { timeoutMs: 10_000, maxBytes: 4 << 20 });
+  const over = ([start, end]: readonly [number, number]) =>
+    ask(ctx, "log", [
+      ...["show", "--start", logTime(start), "--end", logTime(end + 1)],
+      ...["--style", "ndjson", "--predicate", PREDICATE],
+    ], { timeoutMs: 10_000, maxBytes: 4 << 20 });
+  const own = logSpan(ctx.death);
+  const spans = (ctx.together ?? [ctx.death]).map(logSpan);
+  const [start, end] = [Math.min(...spans.map(([a]) => a)), Math.max(...spans.map(([, b]) => b))];
+  let result = await over(end - start > MAX_LOG_SECS ? own : [start, end]);
+  if (result.truncated && spans.length > 1) result = await over(own);
   const facts = parseLogShow(result.stdout).filter((fact) => {
     const at = "at" in fact ? fact.at : undefined;
     return at !== undefined && at >= from && at <= to;
@@ -142,6 +155,12 @@ export async function unifiedLog(ctx: CollectContext): Promise<Finding> {
   const trouble = failureOf("log", result);
   if (trouble === undefined) return finding;
   return finding.state === "found" ? { ...finding, why: trouble } : unseen(source, trouble);
+}
+
+/** What of the log is read for one death, in epoch seconds. */
+function logSpan(death: Span): readonly [start: number, end: number] {
+  const { from, to } = windowOf(death);
+  return [Math.max(from, earliestDeath(death) - 60, to - MAX_LOG_SECS), to];
 }
 
 /**

@@ -1,33 +1,35 @@
 import assert from "node:assert/strict";
-import { assertRecorded, Live, type Session } from "./live.ts";
+import { assertRecorded, type Fields, Live, type Session } from "./live.ts";
 import { sendSignal, stateOf, untilGone } from "./live_host.ts";
 
-for (const signal of ["SIGKILL", "SIGSEGV", "SIGABRT"] as const) {
-  Deno.test(`own mode records a server's death by ${signal} once, with the signal`, async () => {
-    await using live = await Live.open();
-    const session = await live.launch("claude-bob");
-    sendSignal(session.serverPid, signal);
-    await assertRecorded(live, session, { cause: "signal", signal, mode: "own" });
-    const [record] = live.records("server-exit");
-    assert.equal(record!["code"], undefined);
-    assert.equal((await live.tickOf("claude-bob")).outcome, "reaped-gone");
-    assert.equal(live.records("server-exit").length, 1, "a tick adds none");
-  });
+const VANISHED = { cause: "vanished", wait_rc: "1" };
+const ORDERLY = { cause: "orderly", wait_rc: "0" };
+const ZERO = { cause: "exit-code", code: "0" };
+/** How an end that nobody claimed is recorded, by who watches. */
+const ENDS: Readonly<Record<string, Record<"own" | "attach", Fields>>> = {
+  SIGKILL: { own: { cause: "signal", signal: "SIGKILL" }, attach: VANISHED },
+  SIGSEGV: { own: { cause: "signal", signal: "SIGSEGV" }, attach: VANISHED },
+  SIGABRT: { own: { cause: "signal", signal: "SIGABRT" }, attach: VANISHED },
+  SIGTERM: { own: ZERO, attach: ORDERLY },
+  "kill-server": { own: ZERO, attach: ORDERLY },
+};
+
+for (const [end, expected] of Object.entries(ENDS)) {
+  for (const mode of ["own", "attach"] as const) {
+    Deno.test(`${mode} mode records a server's death by ${end} once, as it saw it`, async () => {
+      await using live = await Live.open();
+      const session = await live.launchIn(mode, "claude-bob");
+      if (end === "kill-server") await live.tmux(session.sock, end);
+      else sendSignal(session.serverPid, end as Deno.Signal);
+      await assertRecorded(live, session, { mode, ...expected[mode] });
+      const [record] = live.records("server-exit");
+      const seen = ["cause", "signal", "code", "wait_rc"].filter((key) => key in record!);
+      assert.deepEqual(seen, Object.keys(expected[mode]));
+      assert.equal((await live.tickOf("claude-bob")).outcome, "reaped-gone");
+      assert.equal(live.records("server-exit").length, 1, "a tick adds none");
+    });
+  }
 }
-
-Deno.test("own mode records a kill-server that nobody claimed", async () => {
-  await using live = await Live.open();
-  const session = await live.launch("claude-bob");
-  assert.equal((await live.tmux(session.sock, "kill-server")).code, 0);
-  await assertRecorded(live, session, { cause: "exit-code", code: "0", mode: "own" });
-});
-
-Deno.test("own mode records a SIGTERM from outside that nobody claimed", async () => {
-  await using live = await Live.open();
-  const session = await live.launch("claude-bob");
-  sendSignal(session.serverPid, "SIGTERM");
-  await assertRecorded(live, session, { cause: "exit-code", code: "0", mode: "own" });
-});
 
 Deno.test("the line is durable before the snapshot is begun", async () => {
   await using live = await Live.open();
