@@ -113,3 +113,15 @@ export function toolPath(tool: string): string {
   }
   return tool;
 }
+
+/**
+ * Tells whether this program found no tmux on its PATH when it was started: it
+ * can then start nothing, and is not permitted to run one that comes later.
+ *
+ * @returns What is the case, with the remedy; `undefined` if there is a tmux.
+ */
+export function noTmux(): string | undefined {
+  if (toolPath("tmux") !== "tmux") return undefined;
+  const path = Deno.env.get("PATH") ?? "";
+  return `there is no tmux on PATH "${path}"; install it or mend PATH, then start iapeer anew`;
+}
