@@ -26,56 +26,59 @@ export type Kind = keyof typeof TOOLS;
 /** All of them. */
 export const KINDS = Object.keys(TOOLS) as Kind[];
 
-/** A build of the program under a name that stays when the build is replaced. */
+/** The program where it is installed: its file stays in place when the build is replaced. */
 export class Installed {
   readonly #live: Live;
+  readonly #program: string;
   #builds = 0;
 
   private constructor(live: Live) {
     this.#live = live;
+    this.#program = join(live.base, "iapeer");
   }
 
   static async install(live: Live): Promise<Installed> {
-    await Deno.mkdir(join(live.base, "bin"));
     const installed = new Installed(live);
     await installed.replace();
     return installed;
   }
 
-  /** Puts another build, with a version of its own, in place of the present one, which is removed. */
+  /** Puts the next build in place of the present one, atomically. */
   async replace(): Promise<void> {
-    const { base } = this.#live;
-    const old = join(base, `build${this.#builds}`);
-    const build = join(base, `build${++this.#builds}`);
-    const name = join(base, "bin", "iapeer");
-    await Deno.mkdir(build);
-    await Deno.symlink(await copyProgram(build, `0.1.${this.#builds}-test`), `${name}.new`);
-    await Deno.rename(`${name}.new`, name);
-    if (this.#builds > 1) await Deno.remove(old, { recursive: true });
+    const before = this.#builds === 0 ? undefined : (await this.cli(["--version"])).stdout;
+    const first = Deno.env.get("IAPEER_UNDER_TEST");
+    const next = Deno.env.get("IAPEER_UNDER_TEST_NEXT");
+    const built = ++this.#builds === 1 ? first : next ?? first;
+    if (built !== undefined) await Deno.copyFile(built, `${this.#program}.new`);
+    else await Deno.symlink(await this.#buildFromSource(), `${this.#program}.new`);
+    await Deno.rename(`${this.#program}.new`, this.#program);
     const { stdout } = await this.cli(["--version"]);
-    assert.match(
-      stdout,
-      new RegExp(`^0\\.1\\.${this.#builds}-test\\n`),
-      "the build that was meant",
-    );
+    if (first === undefined || next !== undefined) assert.notEqual(stdout, before);
+  }
+
+  /** Removes what is left of the builds before the present one. */
+  async removeReplaced(): Promise<void> {
+    for (let n = 1; n < this.#builds; n++) {
+      await Deno.remove(this.#build(n), { recursive: true }).catch(() => {});
+    }
   }
 
   /** Its command line on the test's root, in an environment as launchd gives it. */
-  command(args: readonly string[], path = PATH): string[] {
+  command(args: readonly string[]): string[] {
     const [name, ...rest] = args as [string, ...string[]];
     const env = {
       ...this.#live.env(),
-      PATH: path,
+      PATH,
       HOME: Deno.env.get("HOME") ?? "/",
-      // From source there has to be a Deno and its cache.
+      ...callers("DENO_DIR", "IAPEER_CACHE"),
+      // From source there has to be a Deno.
       IAPEER_DENO: Deno.execPath(),
-      ...pick("DENO_DIR"),
     };
     return [
       "env",
       "-i",
       ...Object.entries(env).map(([key, value]) => `${key}=${value}`),
-      join(this.#live.base, "bin", "iapeer"),
+      this.#program,
       name,
       ...(name.startsWith("-") ? [] : ["--root", this.#live.root]),
       ...rest,
@@ -89,38 +92,43 @@ export class Installed {
     assert.equal(ran.code, 0, `iapeer ${args.join(" ")}\n${ran.stdout}${ran.stderr}`);
     return ran;
   }
-}
 
-function pick(name: string): Record<string, string> {
-  const value = Deno.env.get(name);
-  return value === undefined ? {} : { [name]: value };
-}
-
-/** Copies the program under test; gives the path of what is started. */
-async function copyProgram(to: string, version: string): Promise<string> {
-  const other = Deno.env.get("IAPEER_UNDER_TEST");
-  if (other !== undefined) {
-    const copy = join(to, "iapeer");
-    await Deno.copyFile(other, copy);
-    await Deno.writeTextFile(copy, reversioned(await Deno.readTextFile(copy), version));
-    return copy;
+  #build(n: number): string {
+    return join(this.#live.base, `build${n}`);
   }
-  const from = fileURLToPath(new URL("..", import.meta.url));
-  const parts = [".deno-version", "commands", "deno.json", "deno.lock", "lib", "main.ts"];
-  for (const part of [...parts, "scripts/iapeer", "scripts/permissions.ts"]) {
-    if (part.includes("/")) await Deno.mkdir(join(to, "scripts"), { recursive: true });
-    const { code, stderr } = await run("cp", ["-R", join(from, part), join(to, part)]);
+
+  /** Another checkout, with a version of its own; gives the path of what is started. */
+  async #buildFromSource(): Promise<string> {
+    const from = fileURLToPath(new URL("..", import.meta.url));
+    const build = this.#build(this.#builds);
+    await Deno.mkdir(build);
+    const parts = [
+      ".deno-version",
+      "commands",
+      "deno.json",
+      "deno.lock",
+      "lib",
+      "main.ts",
+      "scripts",
+    ];
+    const { code, stderr } = await run("cp", [
+      "-R",
+      ...parts.map((part) => join(from, part)),
+      build,
+    ]);
     assert.equal(code, 0, stderr);
+    const path = join(build, "deno.json");
+    const config = JSON.parse(await Deno.readTextFile(path));
+    await Deno.writeTextFile(path, JSON.stringify({ ...config, version: `0.0.${this.#builds}` }));
+    return join(build, "scripts", "iapeer");
   }
-  const config = join(to, "deno.json");
-  await Deno.writeTextFile(config, reversioned(await Deno.readTextFile(config), version));
-  return join(to, "scripts", "iapeer");
 }
 
-function reversioned(text: string, version: string): string {
-  const changed = text.replace(/(\bversion"?: *")0\.1\.0"/, `$1${version}"`);
-  assert.notEqual(changed, text, "the build says its version");
-  return changed;
+function callers(...names: string[]): Record<string, string> {
+  return Object.fromEntries(names.flatMap((name) => {
+    const value = Deno.env.get(name);
+    return value === undefined ? [] : [[name, value]];
+  }));
 }
 
 /** What a job's first lines left about it. */

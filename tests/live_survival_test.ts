@@ -4,12 +4,15 @@
  */
 
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import type { SessionStatus } from "../lib/status.ts";
 import { assertRecorded, assertSilent, Live, type Session, SLEEP } from "./live.ts";
 import { isRunning, processesOf, readLog, sendSignal, untilGone } from "./live_host.ts";
 import { Installed, KINDS, Service } from "./live_service.ts";
 
 const SESSIONS = 10;
+/** Those that come up anew before anything happens, by the supervisor's own hands. */
+const LAST = ["claude-n8", "claude-n9"];
 
 for (const kind of KINDS) {
   Deno.test(`${kind}: sessions survive whatever happens to their supervisor`, async (t) => {
@@ -19,20 +22,29 @@ for (const kind of KINDS) {
     const job = program.command(["supervise", "--interval", "3600", "--verbose"]);
     await using service = await Service.define(live, kind, job);
     const fleet: Session[] = [];
+    // What comes after a step that failed would only fail, too.
+    const step = async (name: string, run: () => Promise<void>) =>
+      assert(await t.step(name, run), name);
 
-    await t.step("the first start makes the root; sessions come up", async () => {
+    await step("the first start makes the root; sessions come up", async () => {
       assert.throws(() => Deno.statSync(live.root), Deno.errors.NotFound);
       await service.up();
       await atWork(live, service);
       assert.equal(Deno.statSync(live.root).mode! & 0o777, 0o700);
-      while (fleet.length < SESSIONS) {
-        const two = [0, 1].map((n) => launch(live, program, `claude-n${fleet.length + n}`));
+      for (let n = 0; n < SESSIONS; n += 2) {
+        const two = [
+          launch(live, program, `claude-n${n}`),
+          launch(live, program, `claude-n${n + 1}`),
+        ];
         fleet.push(...await Promise.all(two));
       }
+      // The last ones are the supervisor's own children, whoever launched them.
+      const own = fleet.splice(-2).map((session) => startedAgain(live, session));
+      fleet.push(...await Promise.all(own));
       await assertAllLive(live, fleet);
     });
 
-    await t.step("the supervisor is killed: it is started again, all live on", async () => {
+    await step("the supervisor is killed: it is started again, all live on", async () => {
       const control = await controlOf(service);
       const old = await service.pid();
       await service.kill("SIGKILL");
@@ -42,7 +54,7 @@ for (const kind of KINDS) {
       await assertAllLive(live, fleet);
     });
 
-    await t.step("the service is stopped with its process group, and started again", async () => {
+    await step("the service is stopped with its process group, and started again", async () => {
       const control = await controlOf(service);
       await service.stop();
       await untilGone(control, "what shared the supervisor's process group");
@@ -54,7 +66,7 @@ for (const kind of KINDS) {
     });
 
     for (const how of ["restart", "SIGHUP"] as const) {
-      await t.step(`${how}: another supervisor, the same sessions`, async () => {
+      await step(`${how}: another supervisor, the same sessions`, async () => {
         const control = await controlOf(service);
         const old = await service.pid();
         if (how === "restart") await service.restart();
@@ -66,11 +78,14 @@ for (const kind of KINDS) {
       });
     }
 
-    await t.step("another build takes its place: older canaries go on working", async () => {
+    await step("another build takes its place: older canaries go on working", async () => {
       await program.replace();
+      // The new build's client, and a supervisor that is still the old build.
+      fleet.push(await launch(live, program, "claude-between"));
       await assertAllLive(live, fleet);
       await service.restart();
       await ticked(live, service, fleet);
+      await program.removeReplaced();
       await assertAllLive(live, fleet);
       const [dead] = fleet.splice(0, 1) as [Session];
       sendSignal(dead.serverPid, "SIGKILL");
@@ -80,7 +95,7 @@ for (const kind of KINDS) {
       await assertAllLive(live, fleet);
     });
 
-    await t.step("deaths while there is no supervisor are recorded once", async () => {
+    await step("deaths while there is no supervisor are recorded once", async () => {
       await service.stop();
       const watched = fleet.splice(0, 3);
       const unwatched = fleet.splice(0, 2);
@@ -103,7 +118,7 @@ for (const kind of KINDS) {
       for (const session of unwatched) await assertRecorded(live, session, missed);
       await assertSilent(live, wanted);
       await assertAllLive(live, fleet);
-      assert.equal(fleet.length, SESSIONS - 6);
+      assert.equal(fleet.length, SESSIONS + 2 - 7);
     });
 
     await service.down();
@@ -111,18 +126,27 @@ for (const kind of KINDS) {
   });
 }
 
+/** Sleeps for good, but fails first if it is told to. */
+const FAILS_ONCE =
+  'until [ -e "$1.failed" ]; do sleep 0.05; if [ -e "$1" ]; then mv "$1" "$1.failed"; exit 1; fi; done; ' +
+  "exec sleep 10000";
+
 async function launch(live: Live, program: Installed, identity: string): Promise<Session> {
-  const { stdout } = await program.cli([
-    "launch",
-    "--identity",
-    identity,
-    "--cwd",
-    live.base,
-    "--json",
-    "--",
-    ...SLEEP,
-  ]);
-  return JSON.parse(stdout);
+  const restarted = LAST.includes(identity);
+  const policy = restarted ? ["--restart", "on-failure"] : [];
+  const argv = restarted ? ["sh", "-c", FAILS_ONCE, "sh", join(live.base, identity)] : SLEEP;
+  const flags = ["--identity", identity, "--cwd", live.base, ...policy, "--json"];
+  return JSON.parse((await program.cli(["launch", ...flags, "--", ...argv])).stdout);
+}
+
+/** Has a session fail, so that the supervisor starts it again. */
+async function startedAgain(live: Live, { identity, serverPid }: Session): Promise<Session> {
+  await Deno.writeTextFile(join(live.base, identity), "");
+  return await live.until(`${identity} runs again`, async () => {
+    const { state, server, canary, sock } = await live.status(identity);
+    return state === "alive" && canary.state === "armed" && server!.pid !== serverPid &&
+      { identity, serverPid: server!.pid, canaryPid: canary.pid!, sock };
+  });
 }
 
 /** Waits until the supervisor that the service runs now is at work; gives its pid. */
