@@ -12,7 +12,7 @@ import { type App, configureDiagnostics, writeQuietly } from "./commands/app.ts"
 import { routes } from "./commands/routes.ts";
 import config from "./deno.json" with { type: "json" };
 import { messageOf } from "./lib/context.ts";
-import { setLoaderVariablesAside } from "./lib/environment.ts";
+import { dropNodeShim, setLoaderVariablesAside } from "./lib/environment.ts";
 import { EXIT, IapeerError, isStorageTrouble } from "./lib/errors.ts";
 
 const application = buildApplication(routes, {
@@ -52,6 +52,7 @@ function split(args: readonly string[]): { own: string[]; rest: string[] | undef
 }
 
 async function main(args: readonly string[]): Promise<number> {
+  dropNodeShim();
   setLoaderVariablesAside();
   await configureDiagnostics();
   const { own, rest } = split(args);

@@ -22,6 +22,14 @@ export default async function (this: App, flags: Flags): Promise<void> {
     await Promise.all(recorded.map((one) => one.closed));
     return;
   }
+  /** A log on a full disk never ends the daemon. */
+  const tell = (line: string) => {
+    try {
+      say(this, line);
+    } catch {
+      // What matters is in lifecycle.log, too.
+    }
+  };
   const stop = new AbortController();
   const leave = () => stop.abort();
   const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
@@ -32,7 +40,7 @@ export default async function (this: App, flags: Flags): Promise<void> {
       verbose: flags.verbose,
       stop: stop.signal,
       onReady: () => {
-        if (!flags.json) say(this, `SUPERVISING root=${ctx.paths.root} pid=${Deno.pid}`);
+        if (!flags.json) tell(`SUPERVISING root=${ctx.paths.root} pid=${Deno.pid}`);
       },
       onTick: ({ results }) => {
         if (flags.json) return;
@@ -40,7 +48,7 @@ export default async function (this: App, flags: Flags): Promise<void> {
           if (outcome === "alive" || outcome === "stopped" || outcome === "skipped-external") {
             continue;
           }
-          say(this, `${identity} ${outcome}${reason === undefined ? "" : ` (${reason})`}`);
+          tell(`${identity} ${outcome}${reason === undefined ? "" : ` (${reason})`}`);
         }
       },
     });

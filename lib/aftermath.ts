@@ -8,6 +8,7 @@ import type { Context } from "./context.ts";
 import { faultPoint } from "./fault.ts";
 import { launchLocked } from "./launch.ts";
 import { decide, endingOf, recent } from "./policy.ts";
+import { checkTmux } from "./program.ts";
 import type { Recorded } from "./record.ts";
 import { decided, type SessionRecord, writeSession } from "./sessions.ts";
 import { settle } from "./teardown.ts";
@@ -49,6 +50,7 @@ export async function afterEnd(
  * @param how How it ended.
  * @param bootId The present boot.
  * @returns What was done.
+ * @throws {IapeerError} If it ought to be started again and cannot be: the next tick tries it anew.
  */
 export async function decideAbout(
   ctx: Context,
@@ -83,6 +85,8 @@ export async function decideAbout(
         reason: `ended ${ends.length} times; start it with: iapeer start ${record.identity}`,
       };
     case "restart":
+      // Not this session's failure, and so none of its ends: it waits.
+      checkTmux(record.identity);
       // One that fails is tried again by the next tick, and counts as an end.
       writeSession(ctx, { ...after, undecided: how });
       faultPoint("tick:restart-due");

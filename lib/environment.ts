@@ -13,6 +13,20 @@ const CALLERS_TMUX = ["TMUX", "TMUX_PANE"];
 const setAside: Record<string, string> = {};
 
 /**
+ * Takes back what Deno does to its own environment where PATH leads to no
+ * `node`: it puts one in front that is Deno itself, for its children
+ * [measured, 2.9.6]. To a session it would be a Node that its caller has not.
+ */
+export function dropNodeShim(): void {
+  if (Deno.env.get("DENO_NODE_SHIM_ACTIVE") === undefined) return;
+  Deno.env.delete("DENO_NODE_SHIM_ACTIVE");
+  const [first = "", ...rest] = (Deno.env.get("PATH") ?? "").split(":");
+  if (!first.endsWith("/node_compat_bin")) return;
+  if (rest.length === 0) Deno.env.delete("PATH");
+  else Deno.env.set("PATH", rest.join(":"));
+}
+
+/**
  * Takes the dynamic loader's variables out of this process's environment, so
  * that it can start programs at all. They are not lost: see
  * {@linkcode callersEnvironment}.
@@ -98,4 +112,16 @@ export function toolPath(tool: string): string {
     }
   }
   return tool;
+}
+
+/**
+ * Tells whether this program found no tmux on its PATH when it was started: it
+ * can then start nothing, and is not permitted to run one that comes later.
+ *
+ * @returns What is the case, with the remedy; `undefined` if there is a tmux.
+ */
+export function noTmux(): string | undefined {
+  if (toolPath("tmux") !== "tmux") return undefined;
+  const path = Deno.env.get("PATH") ?? "";
+  return `there is no tmux on PATH "${path}"; install it or mend PATH, then start iapeer anew`;
 }

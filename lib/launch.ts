@@ -13,7 +13,7 @@ import { bootId, livenessOf } from "./host.ts";
 import { resolveStarting } from "./interrupted.ts";
 import type { StartReport } from "./own.ts";
 import { spawnChild } from "./process.ts";
-import { checkProgram } from "./program.ts";
+import { checkProgram, checkTmux } from "./program.ts";
 import { selfCommand } from "./self.ts";
 import {
   begun,
@@ -158,6 +158,7 @@ export async function launchLocked(
   spec: Spec,
   ends: readonly End[] = [],
 ): Promise<Launched> {
+  checkTmux(identity);
   await checkProgram(ctx.host.tools, spec);
   const before = readSession(ctx, identity);
   const boot = await bootId(ctx.host);

@@ -7,6 +7,7 @@
  */
 
 import { isAbsolute, join } from "node:path";
+import { noTmux } from "./environment.ts";
 import { IapeerError } from "./errors.ts";
 import { failureOf, type Tools } from "./process.ts";
 import type { Spec } from "./sessions.ts";
@@ -49,6 +50,17 @@ export async function checkProgram(tools: Tools, spec: Spec): Promise<void> {
     );
   }
   await checkExecutable(tools, name, spec);
+}
+
+/**
+ * Checks that there is a tmux to start a session's server with.
+ *
+ * @param identity Which session.
+ * @throws {IapeerError} If there is none, with the remedy.
+ */
+export function checkTmux(identity: string): void {
+  const without = noTmux();
+  if (without !== undefined) throw new IapeerError(`Cannot start "${identity}": ${without}`);
 }
 
 async function checkExecutable(tools: Tools, name: string, spec: Spec): Promise<void> {

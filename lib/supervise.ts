@@ -6,12 +6,15 @@
 
 import type { Context } from "./context.ts";
 import { messageOf, note, warnOnce } from "./context.ts";
+import { noTmux } from "./environment.ts";
 import { IapeerError } from "./errors.ts";
 import { type Tick, tick } from "./lifecycle.ts";
 import { tryLock, waitLock } from "./locks.ts";
 
 /** Events come in bursts (a temporary name, a rename, the next state): one tick for all. */
 const SETTLE_MS = 150;
+/** How long a tick under way may still take when the daemon shall leave: a stop of a service is waited for. */
+const LEAVE_MS = 500;
 
 /** What {@linkcode supervise} needs. */
 export interface SuperviseOptions {
@@ -44,19 +47,31 @@ export async function supervise(ctx: Context, options: SuperviseOptions): Promis
   using lock = await waitLock(daemonLock(ctx), 200);
   if (lock === undefined) {
     throw new IapeerError(
-      `Cannot supervise "${ctx.paths.root}": a supervisor is at work on it already`,
+      `Cannot supervise "${ctx.paths.root}": a supervisor is at work on it already${
+        holder(ctx)
+      }; leave it to that one, or end it first`,
     );
   }
   lock.note(JSON.stringify({ pid: Deno.pid }));
   note(ctx, "supervise-started", [["pid", Deno.pid], ["interval", options.intervalSecs]]);
+  const without = noTmux();
+  if (without !== undefined) warnOnce(`cannot start any session: ${without}`);
   const waker = new Waker(ctx);
-  const stopped = () => waker.wake();
+  const leave = Promise.withResolvers<void>();
+  let leaving: ReturnType<typeof setTimeout> | undefined;
+  const stopped = () => {
+    waker.wake();
+    leaving = setTimeout(leave.resolve, LEAVE_MS);
+  };
   options.stop.addEventListener("abort", stopped);
   try {
     options.onReady();
     for (let thorough = true; !options.stop.aborted; thorough = false) {
       try {
-        options.onTick(await tick(ctx, { verbose: options.verbose, thorough }));
+        // What a tick leaves undone the next one does, as after a SIGKILL.
+        const ticking = tick(ctx, { verbose: options.verbose, thorough });
+        const ticked = await Promise.race([ticking, leave.promise]);
+        if (ticked) options.onTick(ticked);
       } catch (error) {
         warnOnce(`a tick failed: ${messageOf(error)}`);
         note(ctx, "tick-failed", [["reason", messageOf(error)]]);
@@ -65,8 +80,19 @@ export async function supervise(ctx: Context, options: SuperviseOptions): Promis
     }
   } finally {
     options.stop.removeEventListener("abort", stopped);
+    clearTimeout(leaving);
     waker.close();
     note(ctx, "supervise-stopped", [["pid", Deno.pid]]);
+  }
+}
+
+/** Who is at work, as its lock says, for a message. */
+function holder(ctx: Context): string {
+  try {
+    return ` (pid ${JSON.parse(Deno.readTextFileSync(daemonLock(ctx))).pid})`;
+  } catch {
+    // It has only just taken the lock.
+    return "";
   }
 }
 

@@ -44,3 +44,14 @@ Deno.test("toolPath() finds a tool on PATH, whatever else is there", async () =>
   assert(Deno.statSync(sh).isFile);
   assert.equal(toolPath("no-such-tool"), "no-such-tool");
 });
+
+Deno.test("dropNodeShim() takes back what Deno adds to PATH, and nothing else", async () => {
+  assert.deepEqual(JSON.parse(await runJobIn({}, "shim")), [
+    ["/bin:", false],
+    // PATH was not set then.
+    [null, false],
+    ["/bin:/sbin", false],
+    // Deno has not said that it did.
+    ["/d/node_compat_bin:/bin", false],
+  ]);
+});

@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { writeClaim } from "../lib/claims.ts";
 import { type Context, contextOf } from "../lib/context.ts";
+import { dropNodeShim } from "../lib/environment.ts";
 import { parseLine } from "../lib/logfmt.ts";
 import { permissionFlags } from "../lib/permissions.ts";
 import { listSessions, readSession } from "../lib/sessions.ts";
@@ -31,6 +32,9 @@ import {
 } from "./live_host.ts";
 
 export type { Fields } from "./live_host.ts";
+
+// What the tests start shall see their caller's environment, not what Deno adds for its children.
+dropNodeShim();
 
 const HERE = dirname(dirname(fileURLToPath(import.meta.url)));
 

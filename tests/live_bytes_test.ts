@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Live, SLEEP } from "./live.ts";
-import { run } from "./live_host.ts";
+import { run, toolsOnly } from "./live_host.ts";
 
 /** Writes what it was given, each value ended by NUL, and appears whole. */
 const WITNESS = [
@@ -174,6 +174,18 @@ Deno.test("environment and --env reach the program byte for byte", async () => {
   assert.deepEqual(added, []);
   assert.equal(env.get("TMUX")?.split(",")[0], live.ctx.paths.sock("claude-bob"));
   assert.equal(env.get("TMUX_PANE"), "%0");
+});
+
+Deno.test("a session has no node on its PATH that its caller has not", async () => {
+  await using live = await Live.open();
+  const out = join(live.base, "out");
+  const tools = ["cat", "kill", "nice", "ps", "sleep", "sysctl", "test", "tmux"];
+  const PATH = await toolsOnly(join(live.base, "bin"), tools);
+  const script = 'echo "$PATH ${DENO_NODE_SHIM_ACTIVE-none}" >"$1.new"; ' +
+    'PATH=/usr/bin:/bin; mv "$1.new" "$1"; exec sleep 10000';
+  await live.launch("claude-bob", [], ["/bin/sh", "-c", script, "sh", out], { env: { PATH } });
+  const said = await live.until("its word", () => Deno.readTextFile(out).catch(() => undefined));
+  assert.equal(said, `${PATH} none\n`);
 });
 
 Deno.test("the server does not carry the caller's TMUX", async () => {

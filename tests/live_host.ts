@@ -6,6 +6,7 @@
  */
 
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { parseLine } from "../lib/logfmt.ts";
 
 /** How long a state may take to come, in milliseconds: for a machine that is busy with other tests. */
@@ -116,6 +117,18 @@ export async function run(
   clearTimeout(timer);
   assert(!late, `did not end: ${program} ${args.join(" ")}\n${ran.stdout}${ran.stderr}`);
   return ran;
+}
+
+/** Makes a directory that holds nothing but these tools, to be all of PATH. */
+export async function toolsOnly(dir: string, tools: readonly string[]): Promise<string> {
+  await Deno.mkdir(dir);
+  const PATH = `${Deno.env.get("PATH")}:/usr/sbin:/sbin`;
+  for (const tool of tools) {
+    const { stdout } = await run("which", [tool], { env: { PATH } });
+    assert.notEqual(stdout, "", tool);
+    await Deno.symlink(stdout.trim(), join(dir, tool));
+  }
+  return dir;
 }
 
 /** Sends a signal; a process that is gone is fine. */

@@ -29,7 +29,7 @@ async function pidsOf(live: Live, identity: string): Promise<Session> {
   return { identity, serverPid: server!.pid, canaryPid: canary.pid!, sock };
 }
 
-for (const signal of ["SIGTERM", "SIGINT"] as const) {
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
   Deno.test(`the daemon leaves on ${signal}; servers and canaries stay`, async () => {
     await using live = await Live.open();
     const session = await live.launch("claude-bob");
