@@ -117,7 +117,7 @@ export class Desk {
     const ctx = this.#ctx;
     if (request.kind === "launch") {
       const { identity, spec, replace } = request;
-      const stands = () => stageOf(ctx, id) === "taken";
+      const stands = () => stageOf(ctx, id) === "taken" && isWaitedFor(ctx, id);
       return await launch(ctx, { identity, spec, replace, request: { id, stands } });
     }
     const { results, recorded } = await this.#tick({ verbose: request.verbose, thorough: true });
