@@ -1,7 +1,7 @@
 import { isAbsolute, resolve } from "node:path";
 import { contextFor } from "./app.ts";
 import { type App, callersDir, type JsonFlags, printJson, say } from "./app.ts";
-import { callersEnvironment } from "../lib/environment.ts";
+import { callersEnvironment, unreadableVariables } from "../lib/environment.ts";
 import { UsageError } from "../lib/errors.ts";
 import { handOver } from "../lib/hand_over.ts";
 import { askedFor, launch } from "../lib/launch.ts";
@@ -53,6 +53,10 @@ export default async function (this: App, flags: Flags): Promise<void> {
   const launched = await handOver(ctx, {
     request: { kind: "launch", ...options },
     direct: flags.direct,
+    obstacle: async () => {
+      const [name] = await unreadableVariables(ctx.host.tools);
+      return name && `the variable "${name}" is not valid UTF-8 and cannot be handed over`;
+    },
     here: (id) => launch(ctx, { ...options, ...askedFor(id) }),
   });
   if (flags.json) return printJson(this, launched);

@@ -1,3 +1,4 @@
+import { unreadableVariables } from "../lib/environment.ts";
 import { UsageError } from "../lib/errors.ts";
 import { handOver } from "../lib/hand_over.ts";
 import { tick } from "../lib/lifecycle.ts";
@@ -38,6 +39,8 @@ export default async function (this: App, flags: Flags): Promise<void> {
   if (flags.direct) {
     throw new UsageError("Cannot supervise with --direct: it goes with --once only");
   }
+  // They would reach every session: what starts a server inherits them.
+  for (const name of await unreadableVariables(ctx.host.tools)) Deno.env.delete(name);
   const stop = new AbortController();
   const leave = () => stop.abort();
   const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;

@@ -42,6 +42,8 @@ export interface Task<T> {
   readonly request: Request;
   /** Do it here, whether there is a supervisor or not. */
   readonly direct: boolean;
+  /** Tells why it cannot be handed over, if it cannot. */
+  obstacle?(): Promise<string | undefined>;
   /**
    * Does it here.
    *
@@ -60,7 +62,7 @@ export interface Task<T> {
  * @throws {UnknownStateError} If the supervisor has begun it and hangs.
  */
 export async function handOver<T>(ctx: Context, task: Task<T>): Promise<T> {
-  const asked = task.direct ? undefined : ask(ctx, task.request);
+  const asked = task.direct ? undefined : await ask(ctx, task);
   if (asked === undefined) return await task.here();
   const { id } = asked;
   using _waiting = asked.waiting;
@@ -83,7 +85,10 @@ export async function handOver<T>(ctx: Context, task: Task<T>): Promise<T> {
 }
 
 /** Writes the request if there is a supervisor to take it. */
-function ask(ctx: Context, request: Request): { id: string; waiting: Lock } | undefined {
+async function ask(
+  ctx: Context,
+  { request, obstacle }: Task<unknown>,
+): Promise<{ id: string; waiting: Lock } | undefined> {
   try {
     if (!isSupervised(ctx)) return undefined;
     openRoot(ctx.paths, Deno.uid());
@@ -92,7 +97,10 @@ function ask(ctx: Context, request: Request): { id: string; waiting: Lock } | un
     return undefined;
   }
   try {
-    return writeRequest(ctx, request);
+    const why = await obstacle?.();
+    if (why === undefined) return writeRequest(ctx, request);
+    warnOnce(`${why}; doing it without the supervisor`);
+    return undefined;
   } catch (error) {
     warnOnce(`cannot ask the supervisor, doing it without: ${messageOf(error)}`);
     return undefined;
