@@ -15,6 +15,7 @@ import { UnknownStateError } from "./errors.ts";
 import { faultPoint } from "./fault.ts";
 import { type Lock, waitLock } from "./locks.ts";
 import {
+  type Answer,
   dismissRequest,
   readAnswer,
   removeRequest,
@@ -113,7 +114,11 @@ interface Unanswered {
   readonly why: string;
 }
 
-async function untilAnswered(ctx: Context, id: string, kind: Request["kind"]) {
+async function untilAnswered(
+  ctx: Context,
+  id: string,
+  kind: Request["kind"],
+): Promise<Answer | Unanswered> {
   const begun = performance.now();
   let lookedAt = begun;
   let heldSince: number | undefined;
@@ -122,27 +127,27 @@ async function untilAnswered(ctx: Context, id: string, kind: Request["kind"]) {
     const stage = stageOf(ctx, id);
     const answer = readAnswer(ctx, id);
     if (answer !== undefined) return answer;
-    const now = performance.now();
     if (stage === "gone") return gaveUp("the supervisor has no answer");
-    const alone = now - lookedAt >= LOOK_MS.supervisor && !isSupervised(ctx);
-    if (stage === "waits") {
-      const late = now - begun >= TAKE_MS;
-      if ((alone || late) && withdrawRequest(ctx, id)) {
+    const now = performance.now();
+    const late = now - begun >= TAKE_MS;
+    if (now - lookedAt >= LOOK_MS.supervisor) {
+      lookedAt = now;
+      const ended = !isSupervised(ctx);
+      if (stage === "waits" && (ended || late) && withdrawRequest(ctx, id)) {
         faultPoint("request:withdrawn");
-        return gaveUp(
-          alone ? "the supervisor has ended" : `the supervisor ${pid(ctx)} does not react`,
-          true,
-        );
+        const how = ended ? "has ended" : `${pid(ctx)} does not react`;
+        return gaveUp(`the supervisor ${how}`, true);
       }
-    } else if (alone) {
-      // It may have answered just before it ended.
-      return readAnswer(ctx, id) ?? gaveUp("the supervisor has ended before it had an answer");
-    } else if (now - lookedAt >= LOOK_MS.supervisor && now - begun >= TAKE_MS) {
-      heldSince = await isSupervisorStopped(ctx) ? heldSince ?? now : undefined;
-      const hangs = now - (heldSince ?? now) >= HELD_MS || now - begun >= ANSWER_MS[kind];
-      if (hangs) return gaveUp(`the supervisor ${pid(ctx)} hangs`);
+      if (stage === "taken" && ended) {
+        // It may have answered just before it ended.
+        return readAnswer(ctx, id) ?? gaveUp("the supervisor has ended before it had an answer");
+      }
+      if (stage === "taken" && late) {
+        heldSince = await isSupervisorStopped(ctx) ? heldSince ?? now : undefined;
+        const hangs = now - (heldSince ?? now) >= HELD_MS || now - begun >= ANSWER_MS[kind];
+        if (hangs) return gaveUp(`the supervisor ${pid(ctx)} hangs`);
+      }
     }
-    if (now - lookedAt >= LOOK_MS.supervisor) lookedAt = now;
     await ctx.host.sleep(LOOK_MS.answer);
   }
 }

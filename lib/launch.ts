@@ -196,12 +196,6 @@ async function refuseForeignServer(ctx: Context, identity: string): Promise<void
   }
 }
 
-/** More about a session that is started. */
-interface LockedOptions {
-  readonly ends?: readonly End[];
-  readonly request?: string | undefined;
-}
-
 /**
  * Starts the session of which the caller holds the operation lock, and of
  * which nothing lives.
@@ -218,7 +212,10 @@ export async function launchLocked(
   ctx: Context,
   identity: string,
   spec: Spec,
-  { ends = [], request }: LockedOptions = {},
+  { ends = [], request }: {
+    readonly ends?: readonly End[];
+    readonly request?: string | undefined;
+  } = {},
 ): Promise<Launched> {
   await checkProgram(ctx.host.tools, spec);
   const before = readSession(ctx, identity);
