@@ -21,15 +21,20 @@ import {
   stageOf,
   takeRequest,
 } from "./requests.ts";
+import { Slots } from "./slots.ts";
 import { watchState } from "./watch_state.ts";
 
 /** Where the folder cannot be watched, it is looked at so often, in milliseconds. */
 const BLIND_MS = 500;
 
+/** Launches at once: of more than a machine can bring up side by side, each would be too slow. */
+const LAUNCHES = 8;
+
 /** Serves requests side by side until it is closed. */
 export class Desk {
   readonly #ctx: Context;
   readonly #tick: (options: TickOptions) => Promise<Tick>;
+  readonly #launches = new Slots(LAUNCHES);
   readonly #underWay = new Set<Promise<void>>();
   readonly #watch: { close(): void };
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -118,7 +123,9 @@ export class Desk {
     if (request.kind === "launch") {
       const { identity, spec, replace } = request;
       const stands = () => stageOf(ctx, id) === "taken" && isWaitedFor(ctx, id);
-      return await launch(ctx, { identity, spec, replace, request: { id, stands } });
+      return await this.#launches.run(() =>
+        launch(ctx, { identity, spec, replace, request: { id, stands } })
+      );
     }
     const { results, recorded } = await this.#tick({ verbose: request.verbose, thorough: true });
     await Promise.all(recorded.map((one) => one.closed));

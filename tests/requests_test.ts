@@ -53,7 +53,7 @@ async function answered(ctx: Context, id: string): Promise<unknown> {
 Deno.test("a request is either taken or withdrawn, whatever the moment", () =>
   withRoot(async (ctx) => {
     const ids: string[] = [];
-    for (let n = 0; n < 1500; n++) {
+    for (let n = 0; n < 500; n++) {
       const { id, waiting } = writeRequest(ctx, TICK);
       waiting.release();
       ids.push(id);
