@@ -10,7 +10,7 @@ import {
   waits,
 } from "./fixtures/daemon.ts";
 import { Live, type Outcome, SLEEP } from "./live.ts";
-import { sendSignal } from "./live_host.ts";
+import { isRunning, sendSignal, untilGone } from "./live_host.ts";
 
 const LAUNCH = ["launch", "--identity", "claude-bob", "--json", "--", ...SLEEP];
 const DIRECT = /^iapeer: the supervisor .*; doing it without the supervisor\n$/;
@@ -125,6 +125,29 @@ Deno.test("a supervisor that hangs in the midst of a launch: state unknown, and 
   assert.deepEqual(live.records("server-exit"), []);
   await live.until("nothing is left", () => taken(live) === 0);
   assertNoRequests(live);
+});
+
+Deno.test("a launch that waits its turn at a supervisor that hangs is done without it, and not again", async () => {
+  await using live = await Live.open();
+  const supervisor = await daemon(live);
+  const held = Array.from({ length: 8 }, (_, n) => new HeldLaunch(live, `held-${n}`));
+  await live.until("all are under way", async () => (await servers(live)).length === held.length);
+  const launching = live.start(LAUNCH);
+  await live.until("it is taken", () => taken(live) === held.length + 1);
+  supervisor.kill("SIGSTOP");
+  const { code, stdout, stderr } = await launching.ended;
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, new RegExp(`the supervisor ${supervisor.pid} hangs; doing it without`));
+  const { serverPid, canaryPid } = JSON.parse(stdout);
+  await live.ok(["stop", "claude-bob"]);
+  await untilGone(canaryPid, "the canary");
+  supervisor.kill("SIGCONT");
+  for (const one of held) one.letGo();
+  for (const { running } of held) await running.ended;
+  await live.until("all are served", () => live.decisions("request-served").length === 9);
+  assert.match(live.decisions("request-served", "claude-bob")[0]!["error"]!, /was withdrawn/);
+  assert(!await isRunning(serverPid));
+  assert.equal((await live.status("claude-bob")).state, "stopped");
 });
 
 Deno.test("a client that is killed after its request was taken: the session comes up all the same", async () => {
