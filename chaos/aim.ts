@@ -52,10 +52,19 @@ class Aim {
         if (what.startsWith("death") || this.#random.chance(0.3)) return this.#atLateDeath();
         return this.#atTeardown();
       case "launch":
-        return what === "failed" ? this.#atFailedLaunch() : [this.#launch("launch")];
+        if (what === "failed") return this.#atFailedLaunch();
+        return this.#random.chance(0.4)
+          ? this.#byDaemon("supervise", this.#launch())
+          : [this.#launch("launch")];
       case "own":
         if (what === "abandoned") return this.#atFailedLaunch();
-        return [this.#launch("canary")];
+        return this.#random.chance(0.3)
+          ? this.#byDaemon("canary", this.#launch())
+          : [this.#launch("canary")];
+      case "serve":
+        return this.#byDaemon("supervise", this.#anyRequest());
+      case "request":
+        return this.#atRequest(what);
       case "ensure":
         return [...this.#unwatched(), [this.#tick("supervise"), 0]];
       case "attach":
@@ -93,6 +102,45 @@ class Aim {
       ...(command === undefined ? {} : this.#fault(command)),
       ...more,
     }, 0];
+  }
+
+  /** A daemon that is at work, and dies or has its first canary die; then what it is asked for. */
+  #byDaemon(command: "supervise" | "canary" | undefined, ...asks: Aimed): Aimed {
+    const fault = command === undefined ? {} : this.#fault(command);
+    return [[{ do: "daemon", wait: true, ...fault }, 0], ...asks];
+  }
+
+  /** Something that is handed over. */
+  #anyRequest(): readonly [Deed, number] {
+    return this.#random.chance(0.7) ? this.#launch() : [this.#tick(), 0];
+  }
+
+  #atRequest(what: string): Aimed {
+    switch (what) {
+      case "answered":
+        return this.#byDaemon("supervise", this.#anyRequest());
+      case "withdrawn":
+        // The daemon wakes up only when the request has been withdrawn.
+        return this.#byDaemon(
+          undefined,
+          [this.#signal("daemon", "SIGSTOP"), 0],
+          this.#launch("launch"),
+          [this.#tick(), 600],
+        );
+      case "dismissed": {
+        const point = this.#random.pick(["serve:taken", "launch:reported", "serve:done"]);
+        const fault = { command: "supervise", point, n: 1 } as const;
+        return [[{ do: "daemon", wait: true, fault }, 0], this.#launch("launch")];
+      }
+      default:
+        return this.#byDaemon(
+          undefined,
+          this.#random.pick<readonly [Deed, number]>([
+            this.#launch("launch"),
+            [this.#tick("supervise"), 0],
+          ]),
+        );
+    }
   }
 
   #tick(command?: "supervise" | "canary"): Deed {

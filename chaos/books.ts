@@ -139,7 +139,7 @@ function armedBy(world: World, server: Seen): string | undefined {
   const goneAt = server.goneAt!;
   for (const { args, code, stdout, endedAt, begunAt } of world.commands) {
     if (code !== 0 || endedAt! > goneAt || endedAt! < firstAt) continue;
-    if (args[0] === "launch" && stdout.includes(` server_pid=${pid} `)) return "launched";
+    if (stdout.startsWith("READY ") && stdout.includes(` server_pid=${pid} `)) return "launched";
     const alive = args.includes("--json") && begunAt > firstAt &&
       JSON.parse(stdout).some((one: { identity: string; outcome: string }) =>
         one.identity === identity && one.outcome === "alive"

@@ -41,12 +41,12 @@ async function act(world: World, deed: Deed): Promise<Command | undefined> {
     case "launch":
       return launch(world, deed);
     case "stop":
-      return world.start(["stop", deed.who], deed);
+    case "start":
+      return world.start([deed.do, deed.who], deed);
     case "tick":
       return world.start(["supervise", "--once", "--json"], deed);
     case "daemon":
-      world.start(["supervise", "--interval", "1"], deed);
-      return undefined;
+      return await daemon(world, deed);
     case "end":
       return end(world, deed);
     case "signal":
@@ -58,8 +58,17 @@ async function act(world: World, deed: Deed): Promise<Command | undefined> {
   }
 }
 
+/** A daemon is not waited for as others are: it does not end. */
+async function daemon(world: World, deed: Extract<Deed, { do: "daemon" }>): Promise<undefined> {
+  const command = world.start(["supervise", "--interval", "1"], deed);
+  for (let n = 0; deed.wait && n < WAIT_MS / 5; n++) {
+    if (command.endedAt !== undefined || command.stdout.includes("SUPERVISING ")) return;
+    await sleep(5);
+  }
+}
+
 function launch(world: World, deed: Extract<Deed, { do: "launch" }>): Command {
-  const { who, program, restart, replace } = deed;
+  const { who, program, restart, replace, direct } = deed;
   const script = program === "ends-0" ? "exit 0" : program === "ends-3" ? "exit 3" : SCRIPT;
   const conf = `${world.base}/broken.conf`;
   if (program === "broken") Deno.writeTextFileSync(conf, `new-session -d -s ${who} sleep 1000\n`);
@@ -72,6 +81,7 @@ function launch(world: World, deed: Extract<Deed, { do: "launch" }>): Command {
     "--cwd",
     "/",
     ...(replace ? ["--replace"] : []),
+    ...(direct ? ["--direct"] : []),
     ...(program === "broken" ? ["--tmux-conf", conf] : []),
     "--",
     "sh",

@@ -39,6 +39,7 @@ class Scenario {
       () => this.#tornLaunch(),
       () => this.#waitingClient(),
       () => this.#underDaemon(),
+      () => this.#handedOver(),
       () => this.#massacre(),
     ])();
   }
@@ -138,10 +139,36 @@ class Scenario {
       this.#soon(400),
     ]);
     return [
-      [{ do: "daemon" }, 0],
+      [{ do: "daemon", wait: false }, 0],
       [this.#launch(true), this.#soon(200)],
       ...hits,
-      [{ do: "daemon" }, this.#soon(100)],
+      [{ do: "daemon", wait: false }, this.#soon(100)],
+      [this.#finder(), this.#soon()],
+    ];
+  }
+
+  /** A daemon does what it is asked for, and one of those who take part is hit meanwhile. */
+  #handedOver(): Timed[] {
+    const hits = Array.from({ length: this.#random.whole(1, 3) }, (): Timed => [
+      this.#signal(
+        this.#random.pick(["daemon", "daemon", "launch", "canary"]),
+        this.#random.pick(["SIGKILL", "SIGKILL", "SIGSTOP", "SIGCONT", "SIGTERM"]),
+      ),
+      this.#soon(250),
+    ]);
+    const again: Timed[] = [
+      [{ do: "stop", who: this.#who, wait: true }, this.#soon(400)],
+      [{ do: "start", who: this.#who, wait: this.#random.chance(0.5) }, 0],
+    ];
+    return [
+      [{ do: "daemon", wait: true }, 0],
+      [this.#launch(false, this.#random.pick([this.#who, this.#other])), 0],
+      [this.#launch(false), this.#soon(20)],
+      ...hits,
+      [{ do: "daemon", wait: this.#random.chance(0.5) }, this.#soon(100)],
+      [this.#finder(), this.#soon()],
+      ...(this.#random.chance(0.5) ? again : []),
+      [this.#signal("daemon", this.#random.pick(["SIGKILL", "SIGSTOP"])), this.#soon(150)],
       [this.#finder(), this.#soon()],
     ];
   }

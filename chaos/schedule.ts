@@ -11,7 +11,7 @@ import { scenario } from "./scenarios.ts";
 /** "Die right here": see lib/fault.ts. */
 export interface Fault {
   /** The command whose process dies. */
-  readonly command: "launch" | "canary" | "supervise" | "stop";
+  readonly command: "launch" | "start" | "canary" | "supervise" | "stop";
   readonly point: string;
   /** When it comes there for the n-th time. */
   readonly n: number;
@@ -44,19 +44,22 @@ export type Deed =
     readonly program: Program;
     readonly restart: "never" | "on-failure" | "always";
     readonly replace: boolean;
+    /** Without the daemon, though there may be one. */
+    readonly direct?: boolean;
     readonly wait: boolean;
     readonly fault?: Fault;
     /** Its canary dies, too. */
     readonly canaryFault?: Fault;
   }
   | {
-    readonly do: "stop";
+    readonly do: "stop" | "start";
     readonly who: string;
     readonly wait: boolean;
     readonly fault?: Fault;
   }
   | { readonly do: "tick"; readonly wait: boolean; readonly fault?: Fault }
-  | { readonly do: "daemon"; readonly fault?: Fault }
+  /** Waiting for it is waiting until it is at work. */
+  | { readonly do: "daemon"; readonly wait: boolean; readonly fault?: Fault }
   | { readonly do: "end"; readonly who: string; readonly how: PaneEnd }
   | {
     readonly do: "signal";
@@ -119,6 +122,7 @@ function launchDeed(random: Random, points: readonly string[], who: string): Dee
     program: random.weigh({ "waits": 10, "ends-0": 1, "ends-3": 1, "broken": 0.4 }),
     restart: random.weigh({ "never": 3, "on-failure": 1, "always": 2 }),
     replace: random.chance(0.3),
+    ...(random.chance(0.15) ? { direct: true } : {}),
     wait: random.chance(0.6),
     ...maybeFault(random, points, ["launch", "canary"]),
   };
@@ -130,6 +134,7 @@ function randomDeed(random: Random, points: readonly string[], who: string): Dee
     random.weigh({
       launch: 5,
       stop: 2.5,
+      start: 1,
       tick: 3,
       daemon: 0.8,
       end: 2,
@@ -142,10 +147,12 @@ function randomDeed(random: Random, points: readonly string[], who: string): Dee
       return launchDeed(random, points, who);
     case "stop":
       return { do: "stop", who, wait, ...maybeFault(random, points, ["stop"]) };
+    case "start":
+      return { do: "start", who, wait, ...maybeFault(random, points, ["start", "canary"]) };
     case "tick":
       return { do: "tick", wait, ...maybeFault(random, points, ["supervise", "canary"]) };
     case "daemon":
-      return { do: "daemon", ...maybeFault(random, points, ["supervise", "canary"]) };
+      return { do: "daemon", wait, ...maybeFault(random, points, ["supervise", "canary"]) };
     case "end":
       return { do: "end", who, how: random.pick(["exit 0", "exit 3", "SIGKILL", "SIGTERM"]) };
     case "signal":
@@ -192,6 +199,7 @@ export function describe(deed: Deed): string {
     case "launch":
       words.push(deed.program, `restart=${deed.restart}`);
       if (deed.replace) words.push("--replace");
+      if (deed.direct) words.push("--direct");
       break;
     case "end":
       words.push(deed.how);

@@ -197,9 +197,13 @@ function namesIn(dir: string): string[] {
 
 /** What writers that were killed have left half written. */
 function temporaryFiles({ paths }: World): string[] {
-  const { sessions, claims, deaths, locks, serverDeaths } = paths;
-  return [dirname(sessions), sessions, claims, deaths, locks, serverDeaths].flatMap((dir) =>
-    namesIn(dir).filter((name) => name.endsWith(".tmp") || name.startsWith("rehearsal-"))
+  const { sessions, claims, deaths, locks, requests, serverDeaths } = paths;
+  return [dirname(sessions), sessions, claims, deaths, locks, requests, serverDeaths].flatMap((
+    dir,
+  ) =>
+    namesIn(dir).filter((name) =>
+      dir === requests || name.endsWith(".tmp") || name.startsWith("rehearsal-")
+    )
       .map((name) => join(dir, name))
   );
 }

@@ -1,9 +1,10 @@
 import { isAbsolute, resolve } from "node:path";
 import { contextFor } from "./app.ts";
 import { type App, callersDir, type JsonFlags, printJson, say } from "./app.ts";
-import { callersEnvironment } from "../lib/environment.ts";
+import { callersEnvironment, unreadableVariables } from "../lib/environment.ts";
 import { UsageError } from "../lib/errors.ts";
-import { launch } from "../lib/launch.ts";
+import { handOver } from "../lib/hand_over.ts";
+import { askedFor, launch } from "../lib/launch.ts";
 import type { RestartPolicy } from "../lib/sessions.ts";
 
 interface Flags extends JsonFlags {
@@ -16,6 +17,7 @@ interface Flags extends JsonFlags {
   readonly idle: number | "off";
   readonly activity?: readonly string[];
   readonly replace: boolean;
+  readonly direct: boolean;
 }
 
 /** `iapeer launch` */
@@ -32,7 +34,7 @@ export default async function (this: App, flags: Flags): Promise<void> {
       return [text.slice(0, at), text.slice(at + 1)];
     }),
   );
-  const launched = await launch(ctx, {
+  const options = {
     identity: flags.identity,
     replace: flags.replace,
     spec: {
@@ -47,6 +49,15 @@ export default async function (this: App, flags: Flags): Promise<void> {
         ...(flags.activity === undefined ? {} : { activity: flags.activity.map(absolute) }),
       },
     },
+  };
+  const launched = await handOver(ctx, {
+    request: { kind: "launch", ...options },
+    direct: flags.direct,
+    obstacle: async () => {
+      const [name] = await unreadableVariables(ctx.host.tools);
+      return name && `the variable "${name}" is not valid UTF-8 and cannot be handed over`;
+    },
+    here: (id) => launch(ctx, { ...options, ...askedFor(id) }),
   });
   if (flags.json) return printJson(this, launched);
   const { identity, serverPid, canaryPid, sock } = launched;

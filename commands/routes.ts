@@ -39,6 +39,13 @@ const identities = (brief: string) =>
     parameter: { parse: parseIdentity, brief, placeholder: "ID" },
   }) as const;
 
+const direct = {
+  kind: "boolean",
+  brief: "Do it here, though a supervisor runs that would do it",
+  default: false,
+  withNegated: false,
+} as const;
+
 function positive(value: string): number {
   const number = numberParser(value);
   if (!Number.isFinite(number) || number <= 0) {
@@ -132,6 +139,7 @@ const launch = buildCommand({
         default: false,
         withNegated: false,
       },
+      direct,
       json,
       root,
     },
@@ -159,6 +167,7 @@ const supervise = buildCommand({
         placeholder: "SECS",
         default: String(DEFAULTS.tickSecs),
       },
+      direct,
       verbose: {
         kind: "boolean",
         brief: "Log the sessions that are simply alive, too",
@@ -212,7 +221,7 @@ const stop = buildCommand({
 
 const start = buildCommand({
   loader: () => import("./start.ts"),
-  parameters: { flags: { root }, positional: identities("Sessions to start") },
+  parameters: { flags: { direct, root }, positional: identities("Sessions to start") },
   docs: { brief: "Start sessions again as they were launched" },
 });
 

@@ -1,12 +1,17 @@
 import { IapeerError, UsageError } from "../lib/errors.ts";
-import { launch } from "../lib/launch.ts";
+import { handOver } from "../lib/hand_over.ts";
+import { askedFor, launch } from "../lib/launch.ts";
 import { needSession } from "../lib/sessions.ts";
 import { type App, contextFor, type RootFlags, say } from "./app.ts";
+
+interface Flags extends RootFlags {
+  readonly direct: boolean;
+}
 
 /** `iapeer start` */
 export default async function (
   this: App,
-  flags: RootFlags,
+  flags: Flags,
   ...identities: string[]
 ): Promise<void> {
   if (identities.length === 0) {
@@ -20,7 +25,12 @@ export default async function (
         `Cannot start "${identity}": it is adopted, so it is watched only; start it where it was started before`,
       );
     }
-    const { serverPid, canaryPid, sock } = await launch(ctx, { identity, spec, replace: false });
+    const options = { identity, spec, replace: false };
+    const { serverPid, canaryPid, sock } = await handOver(ctx, {
+      request: { kind: "launch", ...options },
+      direct: flags.direct,
+      here: (id) => launch(ctx, { ...options, ...askedFor(id) }),
+    });
     say(
       this,
       `READY identity=${identity} server_pid=${serverPid} canary_pid=${canaryPid} sock=${sock}`,

@@ -90,7 +90,7 @@ export async function decideAbout(
       // One that fails is tried again by the next tick, and counts as an end.
       writeSession(ctx, { ...after, undecided: how });
       faultPoint("tick:restart-due");
-      await launchLocked(ctx, record.identity, spec, ends);
+      await launchLocked(ctx, record.identity, spec, { ends, request: record.request });
       faultPoint("tick:restarted");
       return { outcome: "restarted", reason };
   }

@@ -77,6 +77,8 @@ export interface Paths {
   readonly deaths: string;
   /** Folder of the lock files. */
   readonly locks: string;
+  /** Folder of the requests to the supervisor. */
+  readonly requests: string;
   /** Folder of this program's logs. */
   readonly logs: string;
   /** Folder of the snapshots. */
@@ -137,6 +139,7 @@ export function pathsOf(root: string): Paths {
     claims: join(state, "claims"),
     deaths: join(state, "deaths"),
     locks: join(state, "locks"),
+    requests: join(state, "requests"),
     logs,
     serverDeaths: serverDeathsDir(logs),
     paneLogs: join(root, "logs", "lifecycle"),
@@ -200,6 +203,7 @@ export function openRoot(paths: Paths, uid: number | null): void {
       paths.claims,
       paths.deaths,
       paths.locks,
+      paths.requests,
       paths.serverDeaths,
       paths.paneLogs,
     ]

@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { Tools } from "./process.ts";
+
 /** Deno refuses to start a program with one of these set, unless it may run anything [measured, 2.9.6]. */
 const LOADER = /^(?:LD|DYLD)_/;
 /** These tell of the caller's own tmux, not of the session's. */
@@ -51,6 +53,28 @@ export function callersEnvironment(
   const env = { ...Deno.env.toObject(), ...setAside, ...extra };
   for (const name of CALLERS_TMUX) if (!(name in extra)) delete env[name];
   return env;
+}
+
+/**
+ * The variables of this process that are not valid UTF-8: a program that it
+ * starts inherits them, but they cannot be read, nor written down for another
+ * process.
+ *
+ * @param tools Runs `cat`, which inherits them, too.
+ * @returns Their names; none where the system has no `/proc`.
+ */
+export async function unreadableVariables(tools: Tools): Promise<string[]> {
+  const { stdout } = await tools.run("cat", ["/proc/self/environ"]);
+  return stdout.split("\0").filter((entry) => entry.includes("\ufffd"))
+    .map((entry) => entry.slice(0, entry.indexOf("=")))
+    .filter((name) => {
+      try {
+        // One that truly holds this character can be read.
+        return Deno.env.get(name) === undefined;
+      } catch {
+        return true;
+      }
+    });
 }
 
 /**

@@ -99,7 +99,8 @@ async function isWhole(ctx: Context, identity: string, sock: string): Promise<bo
 }
 
 function rest(ctx: Context, record: SessionRecord, reason: string): SessionRecord {
-  const after = rested(record, { state: "gone" });
+  // What asked for it finds that it was not carried out.
+  const { request: _request, ...after } = rested(record, { state: "gone" });
   writeSession(ctx, after);
   faultPoint("resolve:rested");
   note(ctx, "launch-interrupted", [["identity", record.identity], ["reason", reason]]);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { firstLine } from "./canary.ts";
+import { ensureCanary, firstLine } from "./canary.ts";
 import { checkSockPath, openRoot } from "./config.ts";
 import { type Context, note } from "./context.ts";
 import { IapeerError, UnknownStateError } from "./errors.ts";
@@ -27,6 +27,7 @@ import {
 import { removeIfThere } from "./store.ts";
 import { killSession, settle } from "./teardown.ts";
 import { Server } from "./tmux.ts";
+import { readCanaryNote } from "./watcher.ts";
 
 /** How long the canary may take to report, in milliseconds: longer than it gives its server. */
 const REPORT_MS = 15_000;
@@ -53,6 +54,23 @@ export interface LaunchOptions {
   readonly spec: Spec;
   /** Tear down a session of that identity first, if one runs. */
   readonly replace: boolean;
+  /** The request that asks for it, where it was handed over: it is carried out only once. */
+  readonly request?: {
+    /** Its id. */
+    readonly id: string;
+    /** Whether it stands yet: asked once nothing else can happen to the session. */
+    stands(): boolean;
+  };
+}
+
+/**
+ * The option of {@linkcode launch} for what somebody else may have begun.
+ *
+ * @param id Of the request, if there was one.
+ * @returns The option; it stands.
+ */
+export function askedFor(id: string | undefined): Pick<LaunchOptions, "request"> {
+  return id === undefined ? {} : { request: { id, stands: () => true } };
 }
 
 /**
@@ -62,10 +80,12 @@ export interface LaunchOptions {
  * @param options What to launch.
  * @returns The pids and the socket.
  * @throws {IapeerError} If it runs already, or cannot be started; nothing of it
- * is then left running.
+ * is then left running. Or if its request was carried out, and what it launched
+ * has ended since.
+ * @throws {UnknownStateError} If it is not known how a server of that identity is.
  */
 export async function launch(ctx: Context, options: LaunchOptions): Promise<Launched> {
-  const { identity, spec, replace } = options;
+  const { identity, spec, replace, request } = options;
   checkSockPath(ctx.paths.sock(identity));
   openRoot(ctx.paths, Deno.uid());
   using lock = await lockSession(ctx, identity, BUSY_MS);
@@ -75,10 +95,46 @@ export async function launch(ctx: Context, options: LaunchOptions): Promise<Laun
     );
   }
   faultPoint("launch:locked");
+  if (request?.stands() === false) {
+    throw new IapeerError(`Cannot launch "${identity}": the request was withdrawn`);
+  }
   const before = readSession(ctx, identity);
-  await makeRoom(ctx, identity, before, replace);
+  if (request !== undefined && before?.request === request.id) {
+    const launched = await launchedAlready(ctx, before);
+    if (launched !== undefined) return launched;
+  }
+  await makeRoom(ctx, identity, readSession(ctx, identity), replace);
   faultPoint("launch:room-made");
-  return await launchLocked(ctx, identity, spec);
+  return await launchLocked(ctx, identity, spec, { request: request?.id });
+}
+
+/**
+ * What came of a request that somebody has begun to carry out before: a program
+ * must not run twice because an answer was lost.
+ *
+ * @returns `undefined` if that was interrupted, and nothing of it is left.
+ */
+async function launchedAlready(
+  ctx: Context,
+  before: SessionRecord,
+): Promise<Launched | undefined> {
+  const { identity, request } = before;
+  const record = before.state === "starting" ? await resolveStarting(ctx, before, true) : before;
+  if (record.request !== request) return undefined;
+  const state = record.server === undefined ? "gone" : await livenessOf(ctx.host, record.server);
+  if (record.server === undefined || state === "gone") {
+    throw new IapeerError(
+      `Cannot tell the server of "${identity}": it was launched, and has ended since; see: iapeer status ${identity}`,
+    );
+  }
+  const armed = await ensureCanary(ctx, identity);
+  const canaryPid = readCanaryNote(ctx, identity)?.pid;
+  if (armed === "failed" || canaryPid === undefined) {
+    throw new UnknownStateError(
+      `Cannot tell the canary of "${identity}": its server ${record.server.pid} runs; see: iapeer status ${identity}`,
+    );
+  }
+  return { identity, serverPid: record.server.pid, canaryPid, sock: record.sock };
 }
 
 /** Makes sure that no server of this identity lives, or refuses. */
@@ -147,8 +203,8 @@ async function refuseForeignServer(ctx: Context, identity: string): Promise<void
  * @param ctx The root.
  * @param identity Which session.
  * @param spec What to run.
- * @param ends Earlier ends that still count for the crash-loop guard: a launch
- * that the user asks for begins anew.
+ * @param more `ends` that still count for the crash-loop guard: a launch that the
+ * user asks for begins anew. Id of the `request` that asked for the session.
  * @returns The pids and the socket.
  * @throws {IapeerError} If it cannot be started; nothing is then left running.
  */
@@ -156,7 +212,10 @@ export async function launchLocked(
   ctx: Context,
   identity: string,
   spec: Spec,
-  ends: readonly End[] = [],
+  { ends = [], request }: {
+    readonly ends?: readonly End[];
+    readonly request?: string | undefined;
+  } = {},
 ): Promise<Launched> {
   checkTmux(identity);
   await checkProgram(ctx.host.tools, spec);
@@ -171,6 +230,7 @@ export async function launchLocked(
     ...(boot === undefined ? {} : { bootId: boot }),
     hostName: ctx.host.name,
     launchedAt: ctx.host.now(),
+    ...(request === undefined ? {} : { request }),
     ...(before?.lastDeath === undefined ? {} : { lastDeath: before.lastDeath }),
     ...(ends.length === 0 ? {} : { ends }),
     // If this launch is interrupted, that end is still to be decided about.

@@ -91,6 +91,8 @@ export interface SessionRecord {
   readonly hostName?: string;
   /** Epoch milliseconds. */
   readonly launchedAt: number;
+  /** Id of the request by which it was launched, where it was handed over. */
+  readonly request?: string;
   /** When the server was last seen alive, in epoch milliseconds. */
   readonly lastSeen?: number;
   /** Id of its last recorded death. */

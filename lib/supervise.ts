@@ -1,5 +1,6 @@
 /**
- * The daemon: a tick every interval, and at once when something happens.
+ * The daemon: a tick every interval, and at once when something happens; what
+ * it is asked for meanwhile it does side by side with that.
  *
  * @module
  */
@@ -8,8 +9,13 @@ import type { Context } from "./context.ts";
 import { messageOf, note, warnOnce } from "./context.ts";
 import { noTmux } from "./environment.ts";
 import { IapeerError } from "./errors.ts";
-import { type Tick, tick } from "./lifecycle.ts";
-import { tryLock, waitLock } from "./locks.ts";
+import { type Tick, tick, type TickOptions } from "./lifecycle.ts";
+import { waitLock } from "./locks.ts";
+import { Desk } from "./serve.ts";
+import { supervisorLock, supervisorPid } from "./supervisor.ts";
+import { watchState } from "./watch_state.ts";
+
+export { isSupervised } from "./supervisor.ts";
 
 /** Events come in bursts (a temporary name, a rename, the next state): one tick for all. */
 const SETTLE_MS = 150;
@@ -30,11 +36,6 @@ export interface SuperviseOptions {
   onTick(tick: Tick): void;
 }
 
-/** The lock that a daemon holds while it is at work. */
-export function daemonLock(ctx: Context): string {
-  return ctx.paths.lock("supervise");
-}
-
 /**
  * Looks after the sessions of a root until it is told to stop.
  *
@@ -44,11 +45,12 @@ export function daemonLock(ctx: Context): string {
  */
 export async function supervise(ctx: Context, options: SuperviseOptions): Promise<void> {
   // A look by `doctor` or `launch` holds the lock for microseconds.
-  using lock = await waitLock(daemonLock(ctx), 200);
+  using lock = await waitLock(supervisorLock(ctx), 200);
   if (lock === undefined) {
+    const pid = supervisorPid(ctx);
     throw new IapeerError(
       `Cannot supervise "${ctx.paths.root}": a supervisor is at work on it already${
-        holder(ctx)
+        pid === undefined ? "" : ` (pid ${pid})`
       }; leave it to that one, or end it first`,
     );
   }
@@ -56,10 +58,17 @@ export async function supervise(ctx: Context, options: SuperviseOptions): Promis
   note(ctx, "supervise-started", [["pid", Deno.pid], ["interval", options.intervalSecs]]);
   const without = noTmux();
   if (without !== undefined) warnOnce(`cannot start any session: ${without}`);
+  const told = async (tickOptions: TickOptions) => {
+    const done = await tick(ctx, tickOptions);
+    options.onTick(done);
+    return done;
+  };
+  const desk = new Desk(ctx, told);
   const waker = new Waker(ctx);
   const leave = Promise.withResolvers<void>();
   let leaving: ReturnType<typeof setTimeout> | undefined;
   const stopped = () => {
+    desk.shut();
     waker.wake();
     leaving = setTimeout(leave.resolve, LEAVE_MS);
   };
@@ -69,59 +78,35 @@ export async function supervise(ctx: Context, options: SuperviseOptions): Promis
     for (let thorough = true; !options.stop.aborted; thorough = false) {
       try {
         // What a tick leaves undone the next one does, as after a SIGKILL.
-        const ticking = tick(ctx, { verbose: options.verbose, thorough });
-        const ticked = await Promise.race([ticking, leave.promise]);
-        if (ticked) options.onTick(ticked);
+        await Promise.race([told({ verbose: options.verbose, thorough }), leave.promise]);
       } catch (error) {
         warnOnce(`a tick failed: ${messageOf(error)}`);
         note(ctx, "tick-failed", [["reason", messageOf(error)]]);
       }
+      // The backstop for requests, too.
+      desk.look();
       await waker.sleep(options.intervalSecs * 1000, options.stop);
     }
   } finally {
     options.stop.removeEventListener("abort", stopped);
     clearTimeout(leaving);
     waker.close();
+    desk.shut();
+    await desk.finished();
     note(ctx, "supervise-stopped", [["pid", Deno.pid]]);
-  }
-}
-
-/** Who is at work, as its lock says, for a message. */
-function holder(ctx: Context): string {
-  try {
-    return ` (pid ${JSON.parse(Deno.readTextFileSync(daemonLock(ctx))).pid})`;
-  } catch {
-    // It has only just taken the lock.
-    return "";
   }
 }
 
 /** Sleeps until something happens in the root. */
 class Waker {
-  #watcher: Deno.FsWatcher | undefined;
+  readonly #watch: { close(): void };
   #wake: (() => void) | undefined;
   #pending = false;
 
   constructor(ctx: Context) {
-    try {
-      // The journal and the claims: an end is written to one of the two.
-      this.#watcher = Deno.watchFs([ctx.paths.deaths, ctx.paths.claims]);
-      void this.#watch(this.#watcher);
-    } catch (error) {
-      // Out of inotify watches: the interval is the backstop.
-      warnOnce(`cannot watch for events, ticking by the interval only: ${messageOf(error)}`);
-    }
-  }
-
-  async #watch(watcher: Deno.FsWatcher): Promise<void> {
-    try {
-      for await (const event of watcher) {
-        const state = event.paths.some((path) => path.endsWith(".json"));
-        if (state && event.kind !== "access" && event.kind !== "remove") this.wake();
-      }
-    } catch (error) {
-      warnOnce(`cannot watch for events any more: ${messageOf(error)}`);
-    }
+    // The journal and the claims: an end is written to one of the two. Where
+    // they cannot be watched, the interval is the backstop.
+    this.#watch = watchState([ctx.paths.deaths, ctx.paths.claims], () => this.wake());
   }
 
   wake(): void {
@@ -152,18 +137,6 @@ class Waker {
   }
 
   close(): void {
-    this.#watcher?.close();
+    this.#watch.close();
   }
-}
-
-/**
- * Tells whether a daemon is at work on a root.
- *
- * @param ctx The root.
- * @returns `true` if one holds the lock.
- */
-export function isSupervised(ctx: Context): boolean {
-  const lock = tryLock(daemonLock(ctx), false);
-  lock?.release();
-  return lock === undefined;
 }

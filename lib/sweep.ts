@@ -13,19 +13,20 @@ const OLD_MS = 600_000;
 
 /**
  * Removes the temporary files of writers that were killed between writing and
- * renaming, and the folders of canaries that were killed while they rehearsed.
- * Readers pass them over; they only take up room.
+ * renaming, the folders of canaries that were killed while they rehearsed, and
+ * requests and answers for which nobody waits. Readers pass them over; they only
+ * take up room.
  *
  * @param ctx The root.
  */
 export function sweepTemporary(ctx: Context): void {
-  const { sessions, claims, deaths, locks, serverDeaths } = ctx.paths;
-  for (const dir of [dirname(sessions), sessions, claims, deaths, locks, serverDeaths]) {
+  const { sessions, claims, deaths, locks, requests, serverDeaths } = ctx.paths;
+  for (const dir of [dirname(sessions), sessions, claims, deaths, locks, requests, serverDeaths]) {
     try {
       for (const { name } of Deno.readDirSync(dir)) {
         const temporary = name.startsWith(".") && name.endsWith(".tmp");
         const rehearsal = dir === locks && name.startsWith(REHEARSAL);
-        if (temporary || rehearsal) removeIfOld(ctx, join(dir, name));
+        if (temporary || rehearsal || dir === requests) removeIfOld(ctx, join(dir, name));
       }
     } catch {
       // Not there, not readable, or gone meanwhile: the next tick looks again.

@@ -2,7 +2,19 @@ import assert from "node:assert/strict";
 import { Random } from "../chaos/random.ts";
 import { describe, faultsOf, scheduleOf } from "../chaos/schedule.ts";
 
-const POINTS = ["attach:locked", "claim:voided", "kill:claimed", "own:abandoned", "record:locked"];
+const POINTS = [
+  "attach:locked",
+  "claim:voided",
+  "kill:claimed",
+  "own:abandoned",
+  "record:locked",
+  "request:written",
+  "request:withdrawn",
+  "request:dismissed",
+  "request:answered",
+  "serve:taken",
+  "launch:locked",
+];
 
 Deno.test("scheduleOf() does the same for the same seed", () => {
   for (let seed = 0; seed < 500; seed++) {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { daemon, parentOf } from "./fixtures/daemon.ts";
 import { Live, SLEEP } from "./live.ts";
 import { run, toolsOnly } from "./live_host.ts";
 
@@ -197,17 +198,56 @@ Deno.test("the server does not carry the caller's TMUX", async () => {
   assert.match(stdout, new RegExp(`^IAPEER_LIVE_TEST=${live.base}$`, "m"));
 });
 
-Deno.test("a variable that is not UTF-8 is inherited as it is", async () => {
+/** With the variable BYTES, which is not UTF-8. */
+const WITH_BYTES = 'BYTES="$(printf "a\\377b\\200")"; export BYTES; exec "$@"';
+
+for (const supervised of [false, true]) {
+  Deno.test(
+    `a variable that is not UTF-8 is inherited as it is, ${
+      supervised ? "whether there is a supervisor or not" : "where there is none"
+    }`,
+    async () => {
+      await using live = await Live.open();
+      if (supervised) await daemon(live);
+      const program = join(live.base, "w");
+      await writeWitness(program);
+      const args = ["launch", "--identity", "claude-bob", "--", program];
+      const [deno, all] = live.command(args);
+      const env = live.env({ OUT: join(live.base, "out") });
+      const { code, stderr } = await run("sh", ["-c", WITH_BYTES, "sh", deno, ...all], { env });
+      assert.equal(code, 0, stderr);
+      assert.equal((await given(live)).env.get("BYTES"), "a\xffb\x80");
+      assert.equal(/"BYTES" is not valid UTF-8 and cannot be handed over/.test(stderr), supervised);
+    },
+  );
+}
+
+Deno.test("a supervisor's own variables reach no session, those of whoever asks do", async () => {
   await using live = await Live.open();
   const program = join(live.base, "w");
   await writeWitness(program);
-  const args = ["launch", "--identity", "claude-bob", "--", program];
-  const [deno, all] = live.command(args);
-  const script = 'BYTES="$(printf "a\\377b\\200")"; export BYTES; exec "$@"';
-  const env = live.env({ OUT: join(live.base, "out") });
-  const { code, stderr } = await run("sh", ["-c", script, "sh", deno, ...all], { env });
-  assert.equal(code, 0, stderr);
-  assert.equal((await given(live)).env.get("BYTES"), "a\xffb\x80");
+  const [deno, all] = live.command(["supervise", "--interval", "3600"]);
+  const supervisor = live.startOther("sh", ["-c", WITH_BYTES, "sh", deno, ...all], {
+    env: { SUPERVISORS: "1", LD_TEST_ONLY: "supervisor", OUT: "/nowhere" },
+  });
+  await live.until("it supervises", () => supervisor.stdout().includes("SUPERVISING "));
+  const values = Object.fromEntries(AWKWARD.map((value, n) => [`AWKWARD_${n}`, value]));
+  const cwd = join(live.base, "d é");
+  await Deno.mkdir(cwd);
+  const env = {
+    ...values,
+    OUT: join(live.base, "out"),
+    LD_LIBRARY_PATH: "/nowhere",
+    REPLACEMENT: "\ufffd",
+  };
+  const { canaryPid } = await live.launch("claude-bob", [], [program, ...AWKWARD], { env, cwd });
+  assert.equal(await parentOf(live, canaryPid), supervisor.pid);
+  const got = await given(live);
+  assert.deepEqual([got.cwd, got.argv], [cwd, [program, ...AWKWARD]]);
+  for (const [name, value] of Object.entries(env)) {
+    assert.equal(got.env.get(name), bytesAsText(new TextEncoder().encode(value)), name);
+  }
+  for (const name of ["SUPERVISORS", "LD_TEST_ONLY", "BYTES"]) assert(!got.env.has(name), name);
 });
 
 Deno.test("start gives the program the environment that it was launched with", async () => {

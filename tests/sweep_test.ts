@@ -9,7 +9,7 @@ Deno.test("sweepTemporary() removes what killed writers left, and nothing else",
   try {
     const ctx = contextOf(root);
     openRoot(ctx.paths, Deno.uid());
-    const { sessions, claims, deaths, locks, serverDeaths } = ctx.paths;
+    const { sessions, claims, deaths, locks, requests, serverDeaths } = ctx.paths;
     const hourAgo = new Date(Date.now() - 3_600_000);
     for (const dir of [sessions, claims, deaths, serverDeaths]) {
       for (const name of [".old.json.tmp", ".young.json.tmp", "old.json", "old.tmp"]) {
@@ -23,6 +23,18 @@ Deno.test("sweepTemporary() removes what killed writers left, and nothing else",
         "old.tmp",
       ]);
     }
+    for (const kind of ["json", "taken", "answer"]) {
+      for (const age of ["old", "young"]) {
+        Deno.writeTextFileSync(join(requests, `${age}.${kind}`), "{}");
+        if (age === "old") Deno.utimeSync(join(requests, `old.${kind}`), hourAgo, hourAgo);
+      }
+    }
+    sweepTemporary(ctx);
+    assert.deepEqual([...Deno.readDirSync(requests)].map(({ name }) => name).sort(), [
+      "young.answer",
+      "young.json",
+      "young.taken",
+    ]);
     for (const name of ["rehearsal-old", "rehearsal-young"]) {
       Deno.mkdirSync(join(locks, name, "state"), { recursive: true });
     }
