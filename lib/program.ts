@@ -6,7 +6,7 @@
  * @module
  */
 
-import { isAbsolute, join } from "node:path";
+import { isAbsolute, join } from "./path.ts";
 import { IapeerError } from "./errors.ts";
 import { failureOf, type Tools } from "./process.ts";
 import type { Spec } from "./sessions.ts";
