@@ -23,13 +23,15 @@ fail() {
 }
 
 # In _iap_spelled the path $1 as the program spells it: absolute, without `.`,
-# `..` and doubled slashes.
+# `..` and doubled slashes. In _iap_plain whether that is its real path, too: this
+# starts no process, and resolve does.
 spell() {
   case $1 in
   /*) _iap_rest=$1 ;;
   *) _iap_rest=${PWD-}/$1 ;;
   esac
   _iap_spelled=
+  _iap_plain=yes
   while [ -n "$_iap_rest" ]; do
     _iap_part=${_iap_rest%%/*}
     case $_iap_rest in
@@ -38,8 +40,14 @@ spell() {
     esac
     case $_iap_part in
     '' | .) ;;
-    ..) _iap_spelled=${_iap_spelled%/*} ;;
-    *) _iap_spelled=$_iap_spelled/$_iap_part ;;
+    ..)
+      _iap_spelled=${_iap_spelled%/*}
+      _iap_plain=no
+      ;;
+    *)
+      _iap_spelled=$_iap_spelled/$_iap_part
+      [ ! -L "$_iap_spelled" ] || _iap_plain=no
+      ;;
     esac
   done
   _iap_spelled=${_iap_spelled:-/}
@@ -67,14 +75,17 @@ no_comma() {
   esac
 }
 
-# What the unpacked files are, in one line: a changed byte changes a time that no
-# user can set.
+# In _iap_seen what the unpacked files are, in one line: a changed byte changes a
+# time that no user can set.
 look() {
-  PATH=$_iap_path LC_ALL=C TZ=UTC0 @STAT@ "$_iap_dir" "$_iap_dir/iapeer" "$_iap_dir/iapeer.mjs" 2>/dev/null
+  _iap_seen=$(
+    export PATH="$_iap_path" LC_ALL=C TZ=UTC0
+    exec @STAT@ "$_iap_dir" "$_iap_dir/iapeer" "$_iap_dir/iapeer.mjs" 2>/dev/null
+  )
 }
 
 stamp() {
-  { look && echo; } >"$_iap_dir/stamp"
+  look && printf '%s\n' "$_iap_seen" >"$_iap_dir/stamp"
 }
 
 # Whether the folder is ours and holds what was verified when it was stamped.
@@ -82,7 +93,7 @@ stamp() {
 intact() {
   [ ! -L "$_iap_dir" ] && [ -O "$_iap_dir" ] && [ ! -L "$_iap_dir.v8" ] && [ -O "$_iap_dir.v8" ] &&
     { IFS= read -r _iap_stamp <"$_iap_dir/stamp"; } 2>/dev/null &&
-    [ "$(look)" = "$_iap_stamp" ]
+    look && [ "$_iap_seen" = "$_iap_stamp" ]
 }
 
 sha256() {
@@ -202,8 +213,12 @@ while [ -L "$_iap_self" ]; do
   *) _iap_self=${_iap_self%/*}/$_iap_link ;;
   esac
 done
-resolve "${_iap_self%/*}/"
-_iap_self=${_iap_real%/}/${_iap_self##*/}
+spell "$_iap_self"
+[ "$_iap_plain" = yes ] || {
+  resolve "${_iap_self%/*}/"
+  _iap_spelled=${_iap_real%/}/${_iap_self##*/}
+}
+_iap_self=$_iap_spelled
 
 _iap_root=
 _iap_prefix=
@@ -227,7 +242,8 @@ if [ -z "$_iap_root" ]; then
 fi
 spell "$_iap_root"
 _iap_root=$_iap_spelled
-resolve "$_iap_root"
+_iap_real=$_iap_spelled
+[ "$_iap_plain" = yes ] || resolve "$_iap_root"
 no_comma "$_iap_root"
 no_comma "$_iap_real"
 no_comma "$_iap_self"
