@@ -77,7 +77,9 @@ export function permissionFlags(
   const more = install === undefined ? { read: [], write: [] } : declaredForInstall;
   return [
     "--no-prompt",
-    "--deny-import",
+    // Without it code may be imported from Deno's usual servers; --deny-import
+    // does not keep it from that [measured, 2.9.6].
+    "--no-remote",
     "--allow-env",
     `--allow-sys=${declared.sys.join(",")}`,
     `--allow-run=${[...TOOLS, self].join(",")}`,

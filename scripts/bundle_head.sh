@@ -284,4 +284,4 @@ install | uninstall)
   ;;
 *) set -- @FLAGS@ "$@" ;;
 esac
-exec "$_iap_dir/iapeer" run --quiet --no-config --no-lock --no-remote --no-npm "$@"
+exec "$_iap_dir/iapeer" run --quiet --no-config --no-lock --no-npm "$@"

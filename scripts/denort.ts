@@ -33,7 +33,7 @@ export function compileArgs(target: Target, entry: string, output: string): stri
       ? `--allow-run=${TOOLS.join(",")}`
       : flag.replace(/^(--allow-(?:read|write))=.*/, "$1")
   );
-  const alone = ["--no-check", "--no-config", "--no-lock", "--no-npm", "--no-remote"];
+  const alone = ["--no-check", "--no-config", "--no-lock", "--no-npm"];
   const into = ["--target", target.triple, "--output", output];
   return ["compile", "--quiet", ...alone, ...into, ...flags, entry];
 }

@@ -5,7 +5,7 @@ import { FakeBundle, SHELLS } from "./fixtures/bundle.ts";
 import { run, until } from "./live_host.ts";
 
 const AWKWARD = ["", " ", "a b", "it's", '"', "\\", "$HOME", "`id`", "*", "~", "a\nb\n", "é", "--"];
-const ALONE = ["run", "--quiet", "--no-config", "--no-lock", "--no-remote", "--no-npm"];
+const ALONE = ["run", "--quiet", "--no-config", "--no-lock", "--no-npm"];
 
 Deno.test("the head of a bundle passes shellcheck", async () => {
   await using bundle = await FakeBundle.make();
@@ -29,7 +29,7 @@ for (const shell of SHELLS) {
     for (const args of [[], AWKWARD]) {
       const given = await bundle.given(args, {}, { command });
       assert.deepEqual(given.args, args);
-      assert.deepEqual(given.flags.slice(0, 6), ALONE);
+      assert.deepEqual(given.flags.slice(0, ALONE.length), ALONE);
       assert.deepEqual(given.head.slice(1), [bundle.path, bundle.top, "", ""]);
     }
     assert.equal(bundle.unpacked, 1);
@@ -65,7 +65,10 @@ for (const shell of SHELLS) {
       HOME: "a,b",
       IAPEER_CACHE: top,
     });
-    assert.deepEqual(noHome.flags.slice(6), permissionFlags("/srv/x", "a,b", bundle.path));
+    assert.deepEqual(
+      noHome.flags.slice(ALONE.length),
+      permissionFlags("/srv/x", "a,b", bundle.path),
+    );
   });
 }
 
@@ -74,7 +77,7 @@ Deno.test("a bundle permits the places of an installation to install and uninsta
   const { home, top, path } = bundle;
   const root = `${home}/.iapeer`;
   const flagsFor = async (args: string[], env: Record<string, string> = {}) =>
-    (await bundle.given(args, env)).flags.slice(6);
+    (await bundle.given(args, env)).flags.slice(ALONE.length);
   const places = { prefix: `${home}/.local`, configHome: `${home}/.config` };
   for (const word of ["install", "uninstall"]) {
     const expected = permissionFlags(root, home, path, root, places);
@@ -96,12 +99,13 @@ Deno.test("a bundle permits the places of an installation to install and uninsta
 
 Deno.test("a bundle refuses what cannot be expressed, as from source", async () => {
   await using bundle = await FakeBundle.make("a,b/iapeer");
-  const messageFor = (root: string, self = "/x") => {
+  const messageFor = (root: string, self = "/x"): string | undefined => {
     try {
       permissionFlags(root, undefined, self);
     } catch (error) {
       return `iapeer: ${(error as Error).message}\n`;
     }
+    return undefined;
   };
   await bundle.write("1.2.3");
   const own = await bundle.run(["status"]);
