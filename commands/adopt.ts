@@ -1,4 +1,4 @@
-import { isAbsolute, resolve } from "node:path";
+import { isAbsolute, resolve } from "../lib/path.ts";
 import { adopt } from "../lib/adopt.ts";
 import { type App, callersDir, contextFor, type JsonFlags, printJson, say } from "./app.ts";
 

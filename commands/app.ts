@@ -6,6 +6,7 @@
 
 import { configure, getConsoleSink } from "@logtape/logtape";
 import type { CommandContext, StricliProcess } from "@stricli/core";
+import { headDir } from "../lib/build.ts";
 import { chooseRoot, openRoot } from "../lib/config.ts";
 import { type Context, contextOf } from "../lib/context.ts";
 import { UsageError } from "../lib/errors.ts";
@@ -54,6 +55,8 @@ export function contextFor(flags: RootFlags, make = true): Context {
  * allowed to read it to tell; the shell has written it down.
  */
 export function callersDir(): string {
+  const dir = headDir();
+  if (dir !== undefined) return dir;
   try {
     return Deno.cwd();
   } catch {

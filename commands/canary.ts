@@ -4,7 +4,7 @@ import { exitRecord } from "../lib/deaths.ts";
 import { UsageError } from "../lib/errors.ts";
 import { ownCanary, type StartReport } from "../lib/own.ts";
 import { type App, callersDir, contextFor, type RootFlags, say } from "./app.ts";
-import { isAbsolute, resolve } from "node:path";
+import { isAbsolute, resolve } from "../lib/path.ts";
 
 interface Flags extends RootFlags {
   readonly identity: string;

@@ -1,4 +1,4 @@
-import { isAbsolute, resolve } from "node:path";
+import { isAbsolute, resolve } from "../lib/path.ts";
 import { contextFor } from "./app.ts";
 import { type App, callersDir, type JsonFlags, printJson, say } from "./app.ts";
 import { callersEnvironment, unreadableVariables } from "../lib/environment.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { dirname, isAbsolute, join, resolve } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "./path.ts";
 import { IapeerError, UsageError } from "./errors.ts";
 
 /** Version of the state and record formats that this program writes. */
@@ -173,7 +173,7 @@ export function chooseRoot(
     throw new UsageError("Cannot use an empty --root: give a directory");
   }
   if (given !== undefined) {
-    return isAbsolute(given) ? resolve(given) : resolve(cwd(), given);
+    return resolve(isAbsolute(given) ? "/" : cwd(), given);
   }
   const home = env("HOME");
   if (!home) {
@@ -181,7 +181,7 @@ export function chooseRoot(
       "Cannot find a root: neither --root, IAPEER_ROOT nor HOME is set; give --root DIR",
     );
   }
-  return join(resolve(home), ".iapeer");
+  return resolve(isAbsolute(home) ? "/" : cwd(), join(home, ".iapeer"));
 }
 
 /**

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { join } from "node:path";
+import { join } from "./path.ts";
 import type { Context } from "./context.ts";
 import { note } from "./context.ts";
 import { type Incarnation, sameIncarnation } from "./host.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { join } from "node:path";
+import { join } from "./path.ts";
 import { openRoot } from "./config.ts";
 import { type Context, contextOf } from "./context.ts";
 import { type Death, isInLog, listDeaths } from "./deaths.ts";

@@ -22,6 +22,7 @@
  * @module
  */
 
+import { format } from "./build.ts";
 import { runOnTerminal } from "./process.ts";
 
 const VARIABLE = "IAPEER_TEST_FAULT";
@@ -43,7 +44,7 @@ let canarys = Deno.args[0] === "canary"
   : lines.find((line) => line.startsWith("canary "));
 
 function takeLines(): string[] {
-  const text = Deno.build.standalone ? undefined : Deno.env.get(VARIABLE);
+  const text = format() === "source" ? Deno.env.get(VARIABLE) : undefined;
   if (text === undefined) return [];
   Deno.env.delete(VARIABLE);
   return text.split("\n");

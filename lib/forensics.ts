@@ -4,7 +4,7 @@
  * @module
  */
 
-import { join } from "node:path";
+import { join } from "./path.ts";
 import { failureOf } from "./process.ts";
 import { redact } from "./redact.ts";
 import {

@@ -5,7 +5,6 @@
  * @module
  */
 
-import { hostname } from "node:os";
 import { parseProcStat, parsePsIncarnations, type ProcessInfo } from "./host_formats.ts";
 import { denoTools, type Tools } from "./process.ts";
 
@@ -42,7 +41,7 @@ export const denoHost: Host = {
   tools: denoTools,
   platform: Deno.build.os,
   get name() {
-    return hostname();
+    return Deno.hostname();
   },
   get home() {
     return Deno.env.get("HOME") || undefined;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { join } from "node:path";
+import { join } from "./path.ts";
 import type { Context } from "./context.ts";
 import type { Policy, SessionRecord } from "./sessions.ts";
 import { removeIfThere } from "./store.ts";

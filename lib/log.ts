@@ -8,7 +8,7 @@
  * @module
  */
 
-import { basename, dirname } from "node:path";
+import { basename, dirname } from "./path.ts";
 import { DEFAULTS, type Paths } from "./config.ts";
 import { tryLock } from "./locks.ts";
 import { isThere, removeIfThere, syncDir, writeAll } from "./store.ts";

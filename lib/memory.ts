@@ -5,7 +5,7 @@
  * @module
  */
 
-import { join } from "node:path";
+import { join } from "./path.ts";
 import type { Context } from "./context.ts";
 import { parsePsTable, type PsRow } from "./ps_table.ts";
 import { readJson, writeFileAtomic } from "./store.ts";

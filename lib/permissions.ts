@@ -9,6 +9,15 @@ import config from "../deno.json" with { type: "json" };
 import { UsageError } from "./errors.ts";
 
 const declared = config.permissions.iapeer;
+const declaredForInstall = config.permissions.install;
+
+/** Where `install` and `uninstall` put things, beyond the root. */
+export interface InstallPlaces {
+  /** Directory whose `bin` gets the program: `--prefix`, else `~/.local`. */
+  readonly prefix: string;
+  /** `$XDG_CONFIG_HOME`, else `~/.config`. */
+  readonly configHome: string;
+}
 
 /** The outside programs that iapeer may start, by name. */
 export const TOOLS: readonly string[] = declared.run;
@@ -25,8 +34,10 @@ export const TOOLS: readonly string[] = declared.run;
  * @param self Program that starts a canary: the `deno` or `iapeer` executable.
  * @param realRoot Where `root` lies once symlinks are followed. Deno compares
  * paths as they are spelled [measured, 2.9.6], so both spellings are allowed.
+ * @param install Given for `install` and `uninstall` only: their places are
+ * allowed, too.
  * @returns Flags for `deno run` or `deno compile`.
- * @throws {UsageError} If `root`, `realRoot` or `self` holds a comma.
+ * @throws {UsageError} If a path other than `home` holds a comma.
  *
  * @example Usage
  * ```ts
@@ -43,28 +54,36 @@ export function permissionFlags(
   home: string | undefined,
   self: string,
   realRoot: string = root,
+  install?: InstallPlaces,
 ): string[] {
   const roots = [...new Set([root, realRoot])];
-  for (const path of [...roots, self]) {
+  const { prefix = "", configHome = "" } = install ?? {};
+  for (const path of [...roots, self, prefix, configHome]) {
     if (path.includes(",")) {
       throw new UsageError(
         `Cannot use the path "${path}": it holds a comma, which Deno's permission flags cannot express; choose a path without one`,
       );
     }
   }
-  const reads = declared.read.flatMap((path) =>
-    !path.startsWith("~/")
-      ? [path]
-      : home === undefined || home.includes(",")
-      ? []
-      : [home + path.slice(1)]
-  );
+  const places = (declared: readonly string[]) =>
+    declared.flatMap((path) => {
+      if (!path.startsWith("~/")) {
+        return path.replace("$PREFIX", () => prefix)
+          .replace("$XDG_CONFIG_HOME", () => configHome)
+          .replace("$SELF", () => self);
+      }
+      return home === undefined || home.includes(",") ? [] : home + path.slice(1);
+    });
+  const more = install === undefined ? { read: [], write: [] } : declaredForInstall;
   return [
     "--no-prompt",
+    // Without it code may be imported from Deno's usual servers; --deny-import
+    // does not keep it from that [measured, 2.9.6].
+    "--no-remote",
     "--allow-env",
     `--allow-sys=${declared.sys.join(",")}`,
     `--allow-run=${[...TOOLS, self].join(",")}`,
-    `--allow-read=${[...roots, ...reads].join(",")}`,
-    `--allow-write=${roots.join(",")}`,
+    `--allow-read=${[...roots, ...places([...declared.read, ...more.read])].join(",")}`,
+    `--allow-write=${[...roots, ...places(more.write)].join(",")}`,
   ];
 }

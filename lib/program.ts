@@ -6,8 +6,8 @@
  * @module
  */
 
-import { isAbsolute, join } from "node:path";
 import { noTmux } from "./environment.ts";
+import { isAbsolute, join } from "./path.ts";
 import { IapeerError } from "./errors.ts";
 import { failureOf, type Tools } from "./process.ts";
 import type { Spec } from "./sessions.ts";

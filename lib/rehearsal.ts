@@ -7,7 +7,7 @@
  * @module
  */
 
-import { join } from "node:path";
+import { join } from "./path.ts";
 import { covers, nowOf, readClaim } from "./claims.ts";
 import { type Context, contextOf } from "./context.ts";
 import { type Death, exitRecord, journalId, openDeath, updateDeath } from "./deaths.ts";

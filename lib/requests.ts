@@ -13,7 +13,7 @@
  * @module
  */
 
-import { join } from "node:path";
+import { join } from "./path.ts";
 import type { Context } from "./context.ts";
 import { IapeerError, isStorageTrouble } from "./errors.ts";
 import { faultPoint } from "./fault.ts";

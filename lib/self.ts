@@ -4,6 +4,7 @@
  * @module
  */
 
+import { bundlePath, format } from "./build.ts";
 import type { Context } from "./context.ts";
 import { permissionFlags } from "./permissions.ts";
 
@@ -16,20 +17,25 @@ export interface SelfCommand {
 }
 
 /**
- * The command line that runs this program on a root: the executable itself
- * when compiled, else Deno with the same scoped permissions.
+ * The command line that runs this program on a root: the file that the user
+ * called, or from source Deno with the same scoped permissions.
  *
  * @param ctx The root.
  * @param args Command and flags.
  * @returns What to spawn.
  */
 export function selfCommand(ctx: Context, args: readonly string[]): SelfCommand {
-  const all = [...args, "--root", ctx.paths.root];
-  if (Deno.build.standalone) return { program: Deno.execPath(), args: all };
   const { root } = ctx.paths;
-  const flags = permissionFlags(root, Deno.env.get("HOME"), Deno.execPath(), realPath(root));
+  const all = [...args, "--root", root];
+  const bundle = bundlePath();
+  if (bundle !== undefined) return { program: bundle, args: all };
+  const deno = Deno.execPath();
+  // Where `deno compile` ran, nobody knew this path, so that it is not among
+  // what may be run; `nice` is, and gives its place and pid to the program.
+  if (format() === "denort") return { program: "nice", args: ["-n", "0", deno, ...all] };
+  const flags = permissionFlags(root, Deno.env.get("HOME"), deno, realPath(root));
   const main = new URL("../main.ts", import.meta.url).pathname;
-  return { program: Deno.execPath(), args: ["run", "--quiet", ...flags, decodeURI(main), ...all] };
+  return { program: deno, args: ["run", "--quiet", ...flags, decodeURI(main), ...all] };
 }
 
 function realPath(path: string): string {

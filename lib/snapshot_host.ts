@@ -4,7 +4,7 @@
  * @module
  */
 
-import { join } from "node:path";
+import { join } from "./path.ts";
 import type { Tools } from "./process.ts";
 import type { ListedFile } from "./snapshot_sections.ts";
 

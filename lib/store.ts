@@ -4,7 +4,7 @@
  * @module
  */
 
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join } from "./path.ts";
 import { FORMAT_VERSION } from "./config.ts";
 import { IapeerError } from "./errors.ts";
 import { faultPoint } from "./fault.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { dirname, join } from "node:path";
+import { dirname, join } from "./path.ts";
 import type { Context } from "./context.ts";
 import { REHEARSAL } from "./rehearsal.ts";
 

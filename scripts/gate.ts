@@ -16,7 +16,15 @@ const STOP_MS = 10_000;
 /** A minute or two on two cores. Their seed is a fresh one: each run looks elsewhere. */
 const SCHEDULES = 60;
 /** These would let the caller's own root and tmux into the tests. */
-const NOT_FOR_TESTS = ["IAPEER_ROOT", "TMUX", "TMUX_PANE", "DENO_COVERAGE_DIR"];
+const NOT_FOR_TESTS = [
+  ...["IAPEER_ROOT", "IAPEER_CACHE", "IAPEER_UNDER_TEST", "IAPEER_BUNDLE"],
+  ...["TMUX", "TMUX_PANE", "DENO_COVERAGE_DIR"],
+];
+/** Live tests that look at the program from outside, as whole: these run on the bundle, too. */
+const OF_THE_BUNDLE = [
+  ...["attach_death", "bytes", "canary", "errors", "interrupted", "launch", "death"],
+  ...["supervise", "teardown"],
+].map((name) => `tests/live_${name}_test.ts`);
 // deno-lint-ignore no-control-regex -- colours begin with one.
 const COLOUR = /\x1b\[[\d;]*m/g;
 const SUMMARY =
@@ -33,6 +41,8 @@ interface Step {
   readonly live?: boolean;
   /** Comes before it. */
   readonly first?: () => void;
+  /** Goes over the environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const tally = { passed: 0, failed: 0, skipped: 0 };
@@ -40,6 +50,7 @@ const tally = { passed: 0, failed: 0, skipped: 0 };
 const work = Deno.makeTempDirSync({ prefix: "iapgate-" });
 const coverage = join(work, "coverage");
 const temporary = join(work, "t");
+const bundle = join(work, "iapeer");
 let running: Deno.ChildProcess | undefined;
 let leaving = false;
 
@@ -58,6 +69,8 @@ function steps(): Step[] {
   // They start, stop and kill processes, and look at those of the whole
   // machine: scoped permissions would only be those of the test runner. What
   // iapeer itself may do is tested by starting it with its own.
+  const unit = ["test", "--no-check", "--parallel"];
+  const built = { IAPEER_BUNDLE: bundle, IAPEER_CACHE: join(work, "cache") };
   const tested = ["--allow-all", `--coverage=${coverage}`, "--coverage-raw-data-only"];
   return [
     { name: "format", args: ["fmt", "--check"] },
@@ -65,10 +78,19 @@ function steps(): Step[] {
     { name: "types", args: ["check"] },
     { name: "docs", args: ["doc", "--lint", "main.ts", ...sources("lib")] },
     {
-      name: "tests",
-      args: ["test", "--no-check", "--parallel", ...tested, "tests"],
+      name: "compile",
+      args: [
+        ...["run", "--quiet", "--allow-all", "scripts/compile.ts"],
+        ...["--format", "bundle", "--output", bundle],
+      ],
+    },
+    { name: "tests", args: [...unit, ...tested, "tests"], tests: true, live: true, env: built },
+    {
+      name: "live tests of the bundle",
+      args: [...unit, "--allow-all", ...OF_THE_BUNDLE],
       tests: true,
       live: true,
+      env: { ...built, IAPEER_UNDER_TEST: bundle },
     },
     {
       name: "doc tests",
@@ -122,7 +144,7 @@ async function perform(step: Step): Promise<boolean> {
     args: [...step.args],
     cwd: HERE,
     clearEnv: true,
-    env: step.live ? { ...env, TMPDIR: temporary } : env,
+    env: { ...env, ...(step.live ? { TMPDIR: temporary } : {}), ...step.env },
     stdin: "null",
     stdout: step.tests ? "piped" : "inherit",
     stderr: "inherit",

@@ -1,6 +1,7 @@
 /**
- * Prints the permission flags for the root given as its argument, each as a
- * single-quoted word of sh, for `scripts/iapeer`.
+ * Prints the permission flags for the root given as its first argument, each as
+ * a single-quoted word of sh, for `scripts/iapeer`. With a second and third, the
+ * prefix and the directory of the user's configuration, those of an installation.
  *
  * @module
  */
@@ -31,13 +32,17 @@ function print(
   stream.writeSync(new TextEncoder().encode(`${line}\n`));
 }
 
-const root = resolve(Deno.args[0] ?? ".");
+const [root = ".", prefix, configHome] = Deno.args.map((path) => resolve(path));
+const install = prefix === undefined || configHome === undefined
+  ? undefined
+  : { prefix, configHome };
 try {
   const flags = permissionFlags(
     root,
     Deno.env.get("HOME"),
     Deno.execPath(),
     realPath(root),
+    install,
   );
   print(Deno.stdout, flags.map(quote).join(" "));
 } catch (error) {

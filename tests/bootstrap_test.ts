@@ -418,6 +418,27 @@ Deno.test("scripts/iapeer permits the root that the program will use", async () 
   }
 });
 
+Deno.test("scripts/iapeer permits the places of an installation to install and uninstall", async () => {
+  using place = new Place();
+  const HOME = join(place.top, "home");
+  const root = `${HOME}/.iapeer`;
+  const usual = { prefix: `${HOME}/.local`, configHome: `${HOME}/.config` };
+  for (
+    const [args, env, places] of [
+      [["install"], {}, usual],
+      [["uninstall", "--prefix", "/opt/a b/"], {}, { ...usual, prefix: "/opt/a b" }],
+      [["install", "--prefix=rel"], {}, { ...usual, prefix: `${place.elsewhere}/rel` }],
+      [["install"], { XDG_CONFIG_HOME: "/etc/x" }, { ...usual, configHome: "/etc/x" }],
+      [["status", "--prefix", "/opt"], {}, undefined],
+    ] as const
+  ) {
+    const seen = await place.record(args, { HOME, ...env });
+    const expected = permissionFlags(root, HOME, Deno.execPath(), root, places);
+    assert.equal(seen.flags.at(-3), expected.at(-1), args.join(" "));
+    assert.equal(seen.flags.at(-4), expected.at(-2), args.join(" "));
+  }
+});
+
 Deno.test("scripts/iapeer says what it lacks", async () => {
   using place = new Place();
   const fails = async (

@@ -52,6 +52,8 @@ export interface Ran {
 export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** Only what `env` says. */
+  readonly clearEnv?: boolean;
 }
 
 /** A program at work. */

@@ -1,0 +1,87 @@
+/**
+ * In which form this program runs, and what the head of a bundle has told it.
+ *
+ * @module
+ */
+
+import config from "../deno.json" with { type: "json" };
+
+/** From a checkout; as one file with npm's Deno in it; or by `deno compile`. */
+export type Format = "source" | "bundle" | "denort";
+
+/** What the head of a bundle tells the program, ahead of the user's arguments. */
+interface Head {
+  /** Path of the bundle, without symlinks. */
+  readonly self: string;
+  /** The caller's directory, as the shell spells it. */
+  readonly cwd: string;
+}
+
+/** What the head changes in the environment for Deno's sake. */
+const FOR_DENO = ["DENO_DIR", "DENO_NO_UPDATE_CHECK"] as const;
+
+let head: Head | undefined;
+
+/**
+ * Takes over what the head says, and gives the environment back the variables
+ * that it has set: sessions get what the caller had.
+ *
+ * @param args All arguments of the program.
+ * @returns The user's.
+ */
+export function takeHead(args: readonly string[]): string[] {
+  const [self, cwd, ...rest] = args;
+  if (self === undefined || cwd === undefined) throw new Error("no head has started this");
+  head = { self, cwd };
+  // "=value" is what the caller had; empty: it was not set.
+  for (const [at, name] of FOR_DENO.entries()) {
+    const before = rest[at] ?? "";
+    if (before.startsWith("=")) Deno.env.set(name, before.slice(1));
+    else Deno.env.delete(name);
+  }
+  return rest.slice(FOR_DENO.length);
+}
+
+/**
+ * How it was built.
+ *
+ * @returns The format.
+ */
+export function format(): Format {
+  return head !== undefined ? "bundle" : Deno.build.standalone ? "denort" : "source";
+}
+
+/**
+ * The bundle that runs.
+ *
+ * @returns Its path; `undefined` if it is none.
+ */
+export function bundlePath(): string | undefined {
+  return head?.self;
+}
+
+/**
+ * The caller's directory, as the head of a bundle has it from the shell.
+ *
+ * @returns Its path; `undefined` if there was no head.
+ */
+export function headDir(): string | undefined {
+  return head?.cwd || undefined;
+}
+
+/**
+ * What `iapeer --version` prints.
+ *
+ * @returns Such as `iapeer 0.1.0 (bundle, x86_64-unknown-linux-gnu, deno 2.9.6)`.
+ *
+ * @example Usage
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { versionLine } from "./build.ts";
+ *
+ * assert.match(versionLine(), /^iapeer \S+ \(source, \S+, deno \d/);
+ * ```
+ */
+export function versionLine(): string {
+  return `iapeer ${config.version} (${format()}, ${Deno.build.target}, deno ${Deno.version.deno})`;
+}
