@@ -31,6 +31,8 @@ const NOT_LOADED = [3, 113];
 const DRAINING = [5, 37];
 /** How long an instance may take to be gone, in milliseconds: more than {@linkcode EXIT_SECS}. */
 const GONE_MS = 40_000;
+/** How long launchd may refuse to take a label that it has just let go, in milliseconds. */
+const DRAINED_MS = 15_000;
 /** Seconds from SIGTERM to SIGKILL. */
 const EXIT_SECS = 20;
 
@@ -59,7 +61,7 @@ export async function launchd(
   const gui = await tools.run("launchctl", ["print", `gui/${uid}`]);
   const domain = gui.code === 0 ? `gui/${uid}` : `user/${uid}`;
   const target = `${domain}/${label}`;
-  const log = join(paths.logs, "supervise.out.log");
+  const log = join(paths.logs, "supervise.log");
   const isLoaded = async () => (await tools.run("launchctl", ["print", target])).code === 0;
 
   async function bootout(steps: Steps): Promise<void> {
@@ -97,7 +99,7 @@ export async function launchd(
         LimitLoadToSessionType: domain.startsWith("gui/") ? "Aqua" : "Background",
         Umask: 0o077,
         StandardOutPath: log,
-        StandardErrorPath: join(paths.logs, "supervise.err.log"),
+        StandardErrorPath: log,
       }),
     starts: (text, program) => text.includes(`<string>${escapeXml(program)}</string>`),
     isOurs: (name) => name.startsWith(LABEL) && name.endsWith(".plist"),
@@ -132,12 +134,14 @@ export async function launchd(
       }
       // A user may have switched the label off once: bootstrap would fail without saying why.
       demand("enable", await steps.run("launchctl", ["enable", target]));
-      let result: ToolResult | undefined;
-      await steps.until(`launchd takes ${label}`, GONE_MS, async () => {
-        result = await steps.run("launchctl", ["bootstrap", domain, file]);
-        return !DRAINING.includes(result.code ?? 0);
-      });
-      if (result !== undefined) demand("start", result);
+      let result = await steps.run("launchctl", ["bootstrap", domain, file]);
+      if (DRAINING.includes(result.code ?? 0)) {
+        await steps.until(`launchd takes ${label}`, DRAINED_MS, async () => {
+          result = await steps.run("launchctl", ["bootstrap", domain, file]);
+          return !DRAINING.includes(result.code ?? 0);
+        });
+      }
+      demand("start", result);
     },
     async unload(steps) {
       if (await isLoaded()) await bootout(steps);

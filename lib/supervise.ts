@@ -8,7 +8,7 @@ import type { Context } from "./context.ts";
 import { messageOf, note, warnOnce } from "./context.ts";
 import { IapeerError } from "./errors.ts";
 import { type Tick, tick } from "./lifecycle.ts";
-import { tryLock, waitLock } from "./locks.ts";
+import { isLocked, tryLock, waitLock } from "./locks.ts";
 
 /** Events come in bursts (a temporary name, a rename, the next state): one tick for all. */
 const SETTLE_MS = 150;
@@ -140,4 +140,31 @@ export function isSupervised(ctx: Context): boolean {
   const lock = tryLock(daemonLock(ctx), false);
   lock?.release();
   return lock === undefined;
+}
+
+/** What a supervisor has noted in its lock. */
+export interface SupervisorNote {
+  /** Its process id. */
+  readonly pid: number;
+  /** When it noted that, in epoch milliseconds. */
+  readonly at: number;
+}
+
+/**
+ * Tells which daemon is at work on a root.
+ *
+ * @param ctx The root.
+ * @returns `undefined` if none is, or it is only starting.
+ */
+export function supervisorOf(ctx: Context): SupervisorNote | undefined {
+  const path = daemonLock(ctx);
+  try {
+    if (!isLocked(path)) return undefined;
+    const { pid } = JSON.parse(Deno.readTextFileSync(path));
+    const at = Deno.statSync(path).mtime?.getTime() ?? 0;
+    return typeof pid === "number" ? { pid, at } : undefined;
+  } catch {
+    // Between the lock and the note.
+    return undefined;
+  }
 }

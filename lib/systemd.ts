@@ -93,7 +93,10 @@ export function systemd(ctx: Context, dir: string, suffix: string, uid: number):
       demand("start", await steps.run("systemctl", systemctl("restart", unit)));
     },
     async unload(steps) {
-      demand("end", await steps.run("systemctl", systemctl("disable", "--now", unit)));
+      demand("end", await steps.run("systemctl", systemctl("stop", unit)));
+      const result = await steps.run("systemctl", systemctl("disable", unit));
+      // A unit whose file was removed by hand runs on, and has nothing to disable.
+      if (!/does not exist/.test(result.stderr)) demand("disable", result);
     },
     async forget(steps) {
       demand("forget", await steps.run("systemctl", systemctl("daemon-reload")));
@@ -173,7 +176,7 @@ function quoteWord(word: string): string {
 
 /** The words of a line that {@linkcode quoteWord} has quoted. */
 function splitWords(line: string): string[] {
-  return [...line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(([, quoted, plain]) =>
+  return [...line.matchAll(/"((?:[^"\\]|\\.)*)"|([^ ]+)/g)].map(([, quoted, plain]) =>
     (plain ?? quoted!.replace(/\\(.)/g, "$1")).replaceAll("%%", "%")
   );
 }

@@ -1,0 +1,22 @@
+import { realSteps, toldSteps } from "../lib/steps.ts";
+import { uninstall } from "../lib/uninstall.ts";
+import { type App, contextFor, type RootFlags, say } from "./app.ts";
+import { prefixOf } from "./install.ts";
+
+interface Flags extends RootFlags {
+  readonly prefix?: string;
+  readonly stopAll: boolean;
+  readonly dryRun: boolean;
+}
+
+/** `iapeer uninstall` */
+export default async function (this: App, flags: Flags): Promise<void> {
+  const ctx = contextFor(flags, false);
+  const notes = await uninstall(ctx, {
+    prefix: prefixOf(flags.prefix),
+    stopAll: flags.stopAll,
+    steps: flags.dryRun ? toldSteps((line) => say(this, line)) : realSteps(ctx.host),
+  });
+  for (const line of notes) this.process.stderr.write(`iapeer: ${line}\n`);
+  if (!flags.dryRun) say(this, `UNINSTALLED root=${ctx.paths.root}; its logs are kept`);
+}
