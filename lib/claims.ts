@@ -77,7 +77,7 @@ export function writeClaim(
  */
 export function readClaim(ctx: Context, identity: string): Claim | undefined {
   try {
-    const stored = readJson(ctx.paths.claim(identity), check);
+    const stored = readJson(ctx.paths.claim(identity), check, { anyVersion: true });
     if (stored.state === "corrupt") {
       note(ctx, "corrupt-state", [
         ["identity", identity],

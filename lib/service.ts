@@ -6,7 +6,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 import type { Context } from "./context.ts";
 import { toolPath } from "./environment.ts";
 import { UsageError } from "./errors.ts";
@@ -110,8 +110,8 @@ const PATHS = {
  */
 export function servicePath(manager: ServiceManager, tmux: string): string {
   const dirs: readonly string[] = PATHS[manager];
-  const dir = tmux.slice(0, tmux.lastIndexOf("/"));
-  return (dir === "" || dirs.includes(dir) ? dirs : [dir, ...dirs]).join(":");
+  const dir = dirname(tmux);
+  return (!isAbsolute(dir) || dirs.includes(dir) ? dirs : [dir, ...dirs]).join(":");
 }
 
 /**
