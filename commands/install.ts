@@ -1,7 +1,8 @@
-import { isAbsolute, resolve } from "node:path";
 import config from "../deno.json" with { type: "json" };
+import { versionLine } from "../lib/build.ts";
 import { UsageError } from "../lib/errors.ts";
 import { install } from "../lib/install.ts";
+import { resolve } from "../lib/path.ts";
 import { selfPath } from "../lib/self.ts";
 import { realSteps, shellWord, toldSteps } from "../lib/steps.ts";
 import { type App, callersDir, contextFor, type RootFlags, say } from "./app.ts";
@@ -18,7 +19,7 @@ export default async function (this: App, flags: Flags): Promise<void> {
   const { program, service, pid, advice } = await install(ctx, {
     from: selfPath(),
     prefix: prefixOf(flags.prefix),
-    version: config.version,
+    version: versionLine(),
     service: flags.service,
     steps: flags.dryRun ? toldSteps((line) => say(this, line)) : realSteps(ctx.host),
   });
@@ -37,7 +38,7 @@ export default async function (this: App, flags: Flags): Promise<void> {
  */
 export function prefixOf(flag: string | undefined): string {
   if (flag === "") throw new UsageError("Cannot use an empty --prefix: give a directory");
-  if (flag !== undefined) return isAbsolute(flag) ? resolve(flag) : resolve(callersDir(), flag);
+  if (flag !== undefined) return resolve(flag.startsWith("/") ? "/" : callersDir(), flag);
   const home = Deno.env.get("HOME");
   if (!home) {
     throw new UsageError("Cannot tell where to install: HOME is not set; give --prefix DIR");

@@ -1,3 +1,4 @@
+import { cacheDir } from "../lib/build.ts";
 import { realSteps, toldSteps } from "../lib/steps.ts";
 import { uninstall } from "../lib/uninstall.ts";
 import { type App, contextFor, type RootFlags, say } from "./app.ts";
@@ -14,6 +15,7 @@ export default async function (this: App, flags: Flags): Promise<void> {
   const ctx = contextFor(flags, false);
   const notes = await uninstall(ctx, {
     prefix: prefixOf(flags.prefix),
+    cache: cacheDir(),
     stopAll: flags.stopAll,
     steps: flags.dryRun ? toldSteps((line) => say(this, line)) : realSteps(ctx.host),
   });

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { dirname, join } from "node:path";
+import { dirname, join } from "./path.ts";
 import { IapeerError } from "./errors.ts";
 import type { Host } from "./host.ts";
 import { failureOf } from "./process.ts";

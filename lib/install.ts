@@ -5,7 +5,7 @@
  * @module
  */
 
-import { dirname } from "node:path";
+import { dirname } from "./path.ts";
 import { binaryPath, placeBinary } from "./binary.ts";
 import { openRoot } from "./config.ts";
 import type { Context } from "./context.ts";

@@ -17,6 +17,8 @@ export interface InstallPlaces {
   readonly prefix: string;
   /** `$XDG_CONFIG_HOME`, else `~/.config`. */
   readonly configHome: string;
+  /** Where a bundle keeps its runtime; absent in every other format. */
+  readonly cache?: string;
 }
 
 /** The outside programs that iapeer may start, by name. */
@@ -57,8 +59,8 @@ export function permissionFlags(
   install?: InstallPlaces,
 ): string[] {
   const roots = [...new Set([root, realRoot])];
-  const { prefix = "", configHome = "" } = install ?? {};
-  for (const path of [...roots, self, prefix, configHome]) {
+  const { prefix = "", configHome = "", cache = "" } = install ?? {};
+  for (const path of [...roots, self, prefix, configHome, cache]) {
     if (path.includes(",")) {
       throw new UsageError(
         `Cannot use the path "${path}": it holds a comma, which Deno's permission flags cannot express; choose a path without one`,
@@ -67,6 +69,7 @@ export function permissionFlags(
   }
   const places = (declared: readonly string[]) =>
     declared.flatMap((path) => {
+      if (path === "$CACHE") return cache === "" ? [] : [cache];
       if (!path.startsWith("~/")) {
         return path.replace("$PREFIX", () => prefix)
           .replace("$XDG_CONFIG_HOME", () => configHome)

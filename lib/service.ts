@@ -5,8 +5,7 @@
  * @module
  */
 
-import { createHash } from "node:crypto";
-import { dirname, isAbsolute, join } from "node:path";
+import { dirname, isAbsolute, join } from "./path.ts";
 import type { Context } from "./context.ts";
 import { toolPath } from "./environment.ts";
 import { UsageError } from "./errors.ts";
@@ -131,9 +130,10 @@ export function servicePathNow(manager: ServiceManager): string {
  * @param home The user's home directory.
  * @returns Empty for the root that is used unless told.
  */
-export function serviceSuffix(root: string, home: string): string {
+export async function serviceSuffix(root: string, home: string): Promise<string> {
   if (root === join(home, ".iapeer")) return "";
-  return createHash("sha256").update(root).digest("hex").slice(0, 12);
+  const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(root));
+  return new Uint8Array(hash).toHex().slice(0, 12);
 }
 
 /**
@@ -148,7 +148,7 @@ export async function serviceOf(ctx: Context): Promise<Service | undefined> {
   if (host.home === undefined) {
     throw new UsageError("Cannot tell where services belong: HOME is not set; set it");
   }
-  const suffix = serviceSuffix(paths.root, host.home);
+  const suffix = await serviceSuffix(paths.root, host.home);
   if (host.platform === "darwin") {
     const dir = join(host.home, "Library", "LaunchAgents");
     return await launchd(ctx, dir, suffix, Deno.uid() ?? 0);

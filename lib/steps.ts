@@ -4,7 +4,7 @@
  * @module
  */
 
-import { dirname } from "node:path";
+import { dirname } from "./path.ts";
 import type { Host } from "./host.ts";
 import type { ToolResult } from "./process.ts";
 import { writeFileAtomic } from "./store.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { join } from "node:path";
+import { join } from "./path.ts";
 import type { Context } from "./context.ts";
 import { IapeerError } from "./errors.ts";
 import { failureOf, type ToolResult } from "./process.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { dirname, join } from "node:path";
+import { dirname, join } from "./path.ts";
 import { binaryPath, entriesOf, removeTemporary } from "./binary.ts";
 import { openRoot } from "./config.ts";
 import { type Context, note } from "./context.ts";
@@ -28,10 +28,15 @@ const LEAVE_MS = 30_000;
 /** How long another operation on a session is waited for, in milliseconds. */
 const BUSY_MS = 20_000;
 
+/** What the head of a bundle names in its cache: by content, and what it has in hand. */
+const UNPACKED = /^(?:[0-9a-f]{64}(?:\.v8|\.lock)?|new\.\w{6}|refused\.\d+)$/;
+
 /** What {@linkcode uninstall} needs. */
 export interface UninstallOptions {
   /** Absolute path; the binary lies in `bin` in it. */
   readonly prefix: string;
+  /** Where the bundle keeps its runtime; absent if it is none. */
+  readonly cache: string | undefined;
   /** Stop the sessions that live. */
   readonly stopAll: boolean;
   /** Carries it out, or only tells it. */
@@ -66,7 +71,7 @@ export async function uninstall(ctx: Context, options: UninstallOptions): Promis
   }
   if (rooted) await removeState(ctx, steps);
   const kept = service === undefined ? undefined : userOf(service, program);
-  if (kept === undefined) await removeBinary(steps, program);
+  if (kept === undefined) await removeBinary(steps, program, options.cache);
   return kept === undefined ? [] : [`${program} is kept: the service ${kept} uses it`];
 }
 
@@ -207,11 +212,21 @@ function userOf(service: Service, program: string): string | undefined {
     .find((name) => service.starts(Deno.readTextFileSync(join(dir, name)), program));
 }
 
-async function removeBinary(steps: Steps, program: string): Promise<void> {
+async function removeBinary(
+  steps: Steps,
+  program: string,
+  cache: string | undefined,
+): Promise<void> {
   const dir = dirname(program);
   if (isThere(program)) await steps.remove(program);
   if (!steps.dry) removeTemporary(dir);
   await removeEmpty(steps, dir);
+  if (cache === undefined) return;
+  // The user may have named any folder: only what a head has put there goes.
+  for (const { name } of entriesOf(cache)) {
+    if (UNPACKED.test(name)) await steps.remove(join(cache, name));
+  }
+  await removeEmpty(steps, cache);
 }
 
 /** Directories are made on the way in: an empty one goes on the way out. */

@@ -280,6 +280,7 @@ install | uninstall)
   _iap_config=$_iap_spelled
   no_comma "$_iap_prefix"
   no_comma "$_iap_config"
+  no_comma "$_iap_cache"
   set -- @INSTALL_FLAGS@ "$@"
   ;;
 *) set -- @FLAGS@ "$@" ;;

@@ -178,10 +178,10 @@ Deno.test("servicePath() leads to the tmux that is in use", () => {
   );
 });
 
-Deno.test("serviceSuffix() is nothing for the root that is used unless told", () => {
-  assert.equal(serviceSuffix("/home/bob/.iapeer", "/home/bob"), "");
-  const others = ["/srv/a", "/srv/b", "/home/ann/.iapeer"].map((root) =>
-    serviceSuffix(root, "/home/bob")
+Deno.test("serviceSuffix() is nothing for the root that is used unless told", async () => {
+  assert.equal(await serviceSuffix("/home/bob/.iapeer", "/home/bob"), "");
+  const others = await Promise.all(
+    ["/srv/a", "/srv/b", "/home/ann/.iapeer"].map((root) => serviceSuffix(root, "/home/bob")),
   );
   assert.equal(new Set(others).size, 3);
   for (const suffix of others) assert.match(suffix, /^[0-9a-f]{12}$/);
