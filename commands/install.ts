@@ -1,5 +1,5 @@
 import config from "../deno.json" with { type: "json" };
-import { versionLine } from "../lib/build.ts";
+import { cacheDir, versionLine } from "../lib/build.ts";
 import { UsageError } from "../lib/errors.ts";
 import { install } from "../lib/install.ts";
 import { resolve } from "../lib/path.ts";
@@ -21,6 +21,7 @@ export default async function (this: App, flags: Flags): Promise<void> {
     prefix: prefixOf(flags.prefix),
     version: versionLine(),
     service: flags.service,
+    cache: Deno.env.get("IAPEER_CACHE") || Deno.env.get("XDG_CACHE_HOME") ? cacheDir() : undefined,
     steps: flags.dryRun ? toldSteps((line) => say(this, line)) : realSteps(ctx.host),
   });
   for (const line of advice) this.process.stderr.write(`iapeer: ${line}\n`);

@@ -1,4 +1,6 @@
 import { cacheDir } from "../lib/build.ts";
+import { IapeerError } from "../lib/errors.ts";
+import { selfPath } from "../lib/self.ts";
 import { realSteps, toldSteps } from "../lib/steps.ts";
 import { uninstall } from "../lib/uninstall.ts";
 import { type App, contextFor, type RootFlags, say } from "./app.ts";
@@ -12,6 +14,11 @@ interface Flags extends RootFlags {
 
 /** `iapeer uninstall` */
 export default async function (this: App, flags: Flags): Promise<void> {
+  if (selfPath() === undefined) {
+    throw new IapeerError(
+      "Cannot uninstall from source: a checkout may not write where a binary is installed; run: ~/.local/bin/iapeer uninstall",
+    );
+  }
   const ctx = contextFor(flags, false);
   const notes = await uninstall(ctx, {
     prefix: prefixOf(flags.prefix),

@@ -27,6 +27,11 @@ export interface InstallOptions {
   readonly prefix: string;
   /** What the binary says to `--version`. */
   readonly version: string;
+  /**
+   * Where a bundle keeps its runtime, if that is not where a service would:
+   * it has the caller's variables no more.
+   */
+  readonly cache?: string | undefined;
   /** Install the service, too. */
   readonly service: boolean;
   /** Carries it out, or only tells it. */
@@ -74,7 +79,13 @@ export async function install(ctx: Context, options: InstallOptions): Promise<In
   }
   const program = binaryPath(checkedPrefix(prefix));
   const service = options.service ? await serviceOf(ctx) : undefined;
-  const text = service?.text({ program, path: servicePathNow(service.manager) });
+  const text = service?.text({
+    program,
+    environment: {
+      PATH: servicePathNow(service.manager),
+      ...(options.cache === undefined ? {} : { IAPEER_CACHE: options.cache }),
+    },
+  });
   const state = await service?.state();
   if (state !== undefined) checkState(ctx, service!, state);
   await steps.step(

@@ -83,11 +83,11 @@ export async function launchd(
     name: label,
     file,
     see: log,
-    text: ({ program, path }) =>
+    text: ({ program, environment }) =>
       encodePlist({
         Label: label,
         ProgramArguments: [program, "supervise", "--root", paths.root],
-        EnvironmentVariables: { PATH: path },
+        EnvironmentVariables: environment,
         RunAtLoad: true,
         KeepAlive: true,
         ThrottleInterval: 10,

@@ -37,7 +37,8 @@ export const TOOLS: readonly string[] = declared.run;
  * @param realRoot Where `root` lies once symlinks are followed. Deno compares
  * paths as they are spelled [measured, 2.9.6], so both spellings are allowed.
  * @param install Given for `install` and `uninstall` only: their places are
- * allowed, too.
+ * allowed, too. They start no canary; Deno lets nobody write or remove a file
+ * that may be run by its path [measured, 2.9.6].
  * @returns Flags for `deno run` or `deno compile`.
  * @throws {UsageError} If a path other than `home` holds a comma.
  *
@@ -83,7 +84,7 @@ export function permissionFlags(
     "--deny-import",
     "--allow-env",
     `--allow-sys=${declared.sys.join(",")}`,
-    `--allow-run=${[...TOOLS, self].join(",")}`,
+    `--allow-run=${[...TOOLS, ...(install === undefined ? [self] : [])].join(",")}`,
     `--allow-read=${[...roots, ...places([...declared.read, ...more.read])].join(",")}`,
     `--allow-write=${[...roots, ...places(more.write)].join(",")}`,
   ];

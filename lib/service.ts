@@ -42,8 +42,8 @@ export interface ServiceState {
 export interface Setup {
   /** Path of the binary. */
   readonly program: string;
-  /** PATH of the supervisor. */
-  readonly path: string;
+  /** What the supervisor's environment holds beside what the manager gives: PATH above all. */
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 /** The service of one root under one manager. */

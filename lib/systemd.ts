@@ -114,7 +114,10 @@ export function systemd(ctx: Context, dir: string, suffix: string, uid: number):
  * @returns The unit file.
  * @throws {UsageError} If a value holds control characters.
  */
-export function unitText(root: string, { program, path }: Setup): string {
+export function unitText(root: string, { program, environment }: Setup): string {
+  const variables = Object.entries(environment).map(([name, value]) =>
+    quoteWord(`${name}=${expressible(name, value)}`)
+  );
   return `[Unit]
 Description=iapeer: looks after the sessions in ${
     expressible("the root", root).replaceAll("%", "%%")
@@ -124,7 +127,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=exec
 ExecStart=${execLine([program, "supervise", "--root", root])}
-Environment=${quoteWord(`PATH=${expressible("PATH", path)}`)}
+Environment=${variables.join(" ")}
 Restart=always
 RestartSec=10
 TimeoutStopSec=20
@@ -187,10 +190,10 @@ function parseUnit(text: string): { readonly program?: string; readonly path?: s
   const words = splitWords(line("ExecStart") ?? "");
   const wrapped = words[0] === EXEC[0];
   const program = wrapped ? words[EXEC.length]?.replaceAll("$$", "$") : words[0];
-  const environment = splitWords(line("Environment") ?? "")[0];
+  const path = splitWords(line("Environment") ?? "").find((word) => word.startsWith("PATH="));
   return {
     ...(program === undefined ? {} : { program }),
-    ...(environment?.startsWith("PATH=") ? { path: environment.slice("PATH=".length) } : {}),
+    ...(path === undefined ? {} : { path: path.slice("PATH=".length) }),
   };
 }
 

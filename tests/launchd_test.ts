@@ -8,7 +8,10 @@ import type { ToolResult } from "../lib/process.ts";
 import { inTempDir, result, toolsThat } from "./fixtures/root.ts";
 import { AWKWARD, AWKWARD_CHARACTERS, must, writtenSteps } from "./fixtures/service.ts";
 
-const SETUP = { program: "/Users/bob/.local/bin/iapeer", path: "/opt/homebrew/bin:/usr/bin" };
+const SETUP = {
+  program: "/Users/bob/.local/bin/iapeer",
+  environment: { PATH: "/opt/homebrew/bin:/usr/bin" },
+};
 const TARGET = "gui/501/dev.iapeer.supervise";
 
 type Answer = (tool: string, args: readonly string[]) => Partial<ToolResult>;
@@ -245,7 +248,10 @@ Deno.test("parsePrint() tells loaded, running and not asked apart", () => {
 
 Deno.test("state() tells what launchd and the property list say", async () => {
   const program = `/Users/b"ob/R&D <1> 'x'/iapeer`;
-  const plist = (await agentThat(() => ({}))).text({ program, path: "/o pt/a&b:/bin" });
+  const plist = (await agentThat(() => ({}))).text({
+    program,
+    environment: { PATH: "/o pt/a&b:/bin" },
+  });
   const agent = await agentThat((tool, args) => {
     if (tool === "test") return {};
     if (tool === "cat") return { stdout: plist };

@@ -67,12 +67,14 @@ for (const manager of MANAGERS) {
     assert.deepEqual(treeOf(host.home), before);
     await assertUntouched(live, session);
 
-    await host.done({ what: "uninstall", stopAll: true });
+    const cache = await host.cache();
+    await host.done({ what: "uninstall", stopAll: true, cache });
     await untilGone(again.pid, "the supervisor");
     await untilGone(session.canaryPid, "the canary");
     assert(!await isRunning(session.serverPid));
     assert.deepEqual(live.records("server-exit"), []);
-    assert.deepEqual(filesOf(host.home), []);
+    assert.deepEqual(filesOf(host.home), [join(cache, "not-ours")]);
+    await Deno.remove(join(cache, "not-ours"));
     assert.deepEqual([...Deno.readDirSync(live.root)].map(({ name }) => name), ["logs"]);
     assert.equal((await host.done<ServiceState>({ what: "state" })).installed, false);
 

@@ -45,6 +45,18 @@ Deno.test("permissionFlags() refuses what a list with commas cannot express", ()
   assert(!flags.join().includes("/home"));
 });
 
+Deno.test("permissionFlags() opens the places of an installation for installing only", () => {
+  const places = { prefix: "/opt/x", configHome: "/h/.c", cache: "/h/.cache/iapeer" };
+  const flags = permissionFlags("/r", "/h", "/opt/x/bin/iapeer", "/r", places);
+  const write = "/opt/x/bin,/h/Library/LaunchAgents,/h/.c/systemd/user,/h/.cache/iapeer";
+  assert(flags.includes(`--allow-write=/r,${write}`));
+  const run = flags.find((flag) => flag.startsWith("--allow-run="))!;
+  assert(!run.includes("/"), "a file that may be run could not be replaced");
+  const plain = permissionFlags("/r", "/h", "/opt/x/bin/iapeer");
+  assert(plain.includes("--allow-write=/r"));
+  assert(plain.find((flag) => flag.startsWith("--allow-run="))!.endsWith(",/opt/x/bin/iapeer"));
+});
+
 Deno.test("permissionFlags() hold for a process that is started with them", () =>
   inTempDir(async (dir) => {
     const root = `${dir}/it's a $root`;

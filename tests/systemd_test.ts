@@ -8,7 +8,7 @@ import { execLine, systemd, unitText } from "../lib/systemd.ts";
 import { inTempDir, toolsThat } from "./fixtures/root.ts";
 import { AWKWARD, AWKWARD_CHARACTERS, must, writtenSteps } from "./fixtures/service.ts";
 
-const SETUP = { program: "/home/bob/.local/bin/iapeer", path: "/usr/bin:/bin" };
+const SETUP = { program: "/home/bob/.local/bin/iapeer", environment: { PATH: "/usr/bin:/bin" } };
 
 function serviceThat(
   answer: (tool: string, args: readonly string[]) => Partial<ToolResult>,
@@ -22,7 +22,7 @@ function serviceThat(
 function asSystemdReads(
   dir: string,
   texts: readonly string[],
-): { command: string[]; environment: string }[] {
+): { command: string[]; environment: string[] }[] {
   const units = texts.map((text, n) => {
     Deno.writeTextFileSync(join(dir, `u${n}.service`), text);
     return join(dir, `u${n}.service`);
@@ -40,7 +40,10 @@ function asSystemdReads(
     const dump = said.slice(from);
     return {
       command: words(/^\s*Command Line: (.*)$/m.exec(dump)![1]!),
-      environment: /^\s*Environment: (.*)$/m.exec(dump)![1]!,
+      environment: [...dump.matchAll(/^\s*Environment: (.*)$/gm)].map(([, said]) => said!).slice(
+        0,
+        2,
+      ),
     };
   });
 }
@@ -66,13 +69,14 @@ function assertSurvives(dir: string, names: readonly string[]): void {
     Deno.mkdirSync(bin, { recursive: true });
     const program = join(bin, "iapeer");
     Deno.writeTextFileSync(program, "", { mode: 0o755 });
-    return { program, root: join("/srv", name, "end"), path: `/opt/${name}:/usr/bin` };
+    const environment = { PATH: `/opt/${name}:/usr/bin`, IAPEER_CACHE: `/c/${name}` };
+    return { program, root: join("/srv", name, "end"), environment };
   });
   const read = asSystemdReads(dir, cases.map(({ root, ...setup }) => unitText(root, setup)));
   read.forEach(({ command, environment }, n) => {
-    const { program, root, path } = cases[n]!;
+    const { program, root, environment: { PATH, IAPEER_CACHE } } = cases[n]!;
     assert.deepEqual(argv(command), [program, "supervise", "--root", root]);
-    assert.equal(environment, `PATH=${path}`);
+    assert.deepEqual(environment, [`PATH=${PATH}`, `IAPEER_CACHE=${IAPEER_CACHE}`]);
   });
 }
 
@@ -147,7 +151,10 @@ Deno.test("unitText() refuses what a line cannot hold", () => {
   for (const bad of ["/a\nb", "/a\rb", "/a\tb", "/a\0b", "/\u{1b}[m", "/a\u{7f}"]) {
     assert.throws(() => unitText(bad, SETUP), /control characters/);
     assert.throws(() => unitText("/srv/x", { ...SETUP, program: bad }), /control characters/);
-    assert.throws(() => unitText("/srv/x", { ...SETUP, path: bad }), /control characters/);
+    assert.throws(
+      () => unitText("/srv/x", { ...SETUP, environment: { PATH: bad } }),
+      /control characters/,
+    );
   }
 });
 
@@ -164,7 +171,7 @@ UnitFileState=enabled
 
 Deno.test("state() tells what systemd and the unit say", async () => {
   const program = `/home/b"ob\\/100% $x/iapeer`;
-  const unit = unitText("/srv/x", { program, path: "/o pt:/bin" });
+  const unit = unitText("/srv/x", { program, environment: { PATH: "/o pt:/bin" } });
   const service = serviceThat((tool, args) => {
     if (tool === "test") return {};
     if (tool === "cat") return { stdout: unit };
