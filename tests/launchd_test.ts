@@ -6,7 +6,7 @@ import { denoHost } from "../lib/host.ts";
 import { encodePlist, launchd, parsePrint } from "../lib/launchd.ts";
 import type { ToolResult } from "../lib/process.ts";
 import { inTempDir, result, toolsThat } from "./fixtures/root.ts";
-import { AWKWARD, AWKWARD_CHARACTERS, must, writtenSteps } from "./fixtures/service.ts";
+import { AWKWARD, AWKWARD_CHARACTERS, must, testWith, writtenSteps } from "./fixtures/service.ts";
 
 const SETUP = {
   program: "/Users/bob/.local/bin/iapeer",
@@ -35,27 +35,35 @@ function throughLibplist(dir: string, text: string): string[] {
   );
 }
 
-Deno.test("encodePlist() survives libplist, through its binary form", () =>
-  inTempDir((dir) => {
-    assert.deepEqual(throughLibplist(dir, encodePlist([...AWKWARD])), AWKWARD);
-  }));
+testWith(
+  "plistutil",
+  "encodePlist() survives libplist, through its binary form",
+  () =>
+    inTempDir((dir) => {
+      assert.deepEqual(throughLibplist(dir, encodePlist([...AWKWARD])), AWKWARD);
+    }),
+);
 
-Deno.test("encodePlist() survives libplist: any awkward text", () =>
-  inTempDir((dir) => {
-    const unit = fc.oneof(
-      fc.constantFrom(...AWKWARD_CHARACTERS),
-      fc.string({ unit: "grapheme", maxLength: 1 }),
-    );
-    const text = fc.string({ unit, maxLength: 20 })
-      // deno-lint-ignore no-control-regex -- refused, see below.
-      .filter((value) => !/[\x00-\x1f\x7f-\x9f\ufffe\uffff]/.test(value));
-    fc.assert(
-      fc.property(fc.array(text, { minLength: 20, maxLength: 20 }), (texts) => {
-        assert.deepEqual(throughLibplist(dir, encodePlist(texts)), texts);
-      }),
-      { numRuns: 25 },
-    );
-  }));
+testWith(
+  "plistutil",
+  "encodePlist() survives libplist: any awkward text",
+  () =>
+    inTempDir((dir) => {
+      const unit = fc.oneof(
+        fc.constantFrom(...AWKWARD_CHARACTERS),
+        fc.string({ unit: "grapheme", maxLength: 1 }),
+      );
+      const text = fc.string({ unit, maxLength: 20 })
+        // deno-lint-ignore no-control-regex -- refused, see below.
+        .filter((value) => !/[\x00-\x1f\x7f-\x9f\ufffe\uffff]/.test(value));
+      fc.assert(
+        fc.property(fc.array(text, { minLength: 20, maxLength: 20 }), (texts) => {
+          assert.deepEqual(throughLibplist(dir, encodePlist(texts)), texts);
+        }),
+        { numRuns: 25 },
+      );
+    }),
+);
 
 Deno.test("encodePlist() refuses what XML cannot hold", () => {
   for (const bad of ["a\nb", "\0", "\u{1b}", "\u{7f}", "\u{fffe}", "\ud800"]) {
