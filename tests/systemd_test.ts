@@ -6,7 +6,7 @@ import { denoHost } from "../lib/host.ts";
 import type { ToolResult } from "../lib/process.ts";
 import { execLine, systemd, unitText } from "../lib/systemd.ts";
 import { inTempDir, toolsThat } from "./fixtures/root.ts";
-import { AWKWARD, AWKWARD_CHARACTERS, must, writtenSteps } from "./fixtures/service.ts";
+import { AWKWARD, AWKWARD_CHARACTERS, must, testWith, writtenSteps } from "./fixtures/service.ts";
 
 const SETUP = { program: "/home/bob/.local/bin/iapeer", environment: { PATH: "/usr/bin:/bin" } };
 
@@ -80,17 +80,15 @@ function assertSurvives(dir: string, names: readonly string[]): void {
   });
 }
 
-const onLinux = { ignore: Deno.build.os !== "linux" };
-
-Deno.test(
+testWith(
+  "systemd-analyze",
   "unitText() survives systemd's own reading",
-  onLinux,
   () => inTempDir((dir) => assertSurvives(dir, AWKWARD)),
 );
 
-Deno.test(
+testWith(
+  "systemd-analyze",
   "unitText() survives systemd's own reading: any awkward name",
-  onLinux,
   () =>
     inTempDir((dir) => {
       const name = fc.string({
