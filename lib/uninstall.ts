@@ -65,6 +65,7 @@ export async function uninstall(ctx: Context, options: UninstallOptions): Promis
   if (rooted) checkSupervisor(ctx, state, "uninstall");
   const living = await livingSessions(ctx);
   if (living.length > 0 && !stopAll) throw orphans(ctx, living);
+  if (living.length > 0) checkOutside(ctx);
   for (const session of living) await end(ctx, steps, session);
   if (service !== undefined && (state?.installed || state?.loaded)) {
     await removeService(ctx, service, steps);
@@ -115,6 +116,15 @@ function orphans(ctx: Context, living: readonly Living[]): IapeerError {
     `Cannot uninstall: sessions of "${ctx.paths.root}" live: ${
       names.join(", ")
     }; stop them first, or give --stop-all`,
+  );
+}
+
+/** A session cannot end itself and then go on. */
+function checkOutside(ctx: Context): void {
+  const sock = Deno.env.get("TMUX")?.split(",")[0];
+  if (!sock?.startsWith(`${ctx.paths.run}/`)) return;
+  throw new IapeerError(
+    `Cannot uninstall from inside a session of "${ctx.paths.root}": stopping it would end this very command; run it from another terminal`,
   );
 }
 

@@ -3,7 +3,9 @@ import { join } from "node:path";
 import type { Installed } from "../lib/install.ts";
 import type { ServiceManager, ServiceState } from "../lib/service.ts";
 import { FakeHost, filesOf, treeOf } from "./fixtures/service_manager.ts";
-import { Live, type Session } from "./live.ts";
+import { FORMAT_VERSION } from "../lib/config.ts";
+import { readSession } from "../lib/sessions.ts";
+import { assertRecorded, assertSilent, Live, type Session } from "./live.ts";
 import { isRunning, sendSignal, untilGone } from "./live_host.ts";
 
 const MANAGERS: readonly ServiceManager[] = ["systemd", "launchd"];
@@ -208,6 +210,39 @@ Deno.test("an adopted server is let go: it runs on, and nothing is recorded", as
   assert(await isRunning(pid), "the server runs on");
   assert.deepEqual(live.records("server-exit"), []);
   assert.deepEqual([...Deno.readDirSync(live.root)].map(({ name }) => name), ["logs"]);
+});
+
+Deno.test("after an update the canaries of before record deaths, and believe claims of a newer program", async () => {
+  await using live = await Live.open();
+  const host = await FakeHost.open(live, "systemd");
+  await installed(host, await host.binary("one"));
+  const killed = await live.launch("claude-killed");
+  const stopped = await live.launch("claude-stopped");
+  const claimed = await live.launch("claude-claimed");
+  await installed(host, await host.binary("two"));
+
+  sendSignal(killed.serverPid, "SIGKILL");
+  await assertRecorded(live, killed, { cause: "signal", signal: "SIGKILL", mode: "own" });
+
+  await live.ok(["stop", stopped.identity]);
+  await assertSilent(live, stopped);
+
+  const server = readSession(live.ctx, claimed.identity)!.server!;
+  const claim = { v: FORMAT_VERSION + 1, who: "a reason to come", at: Date.now(), server };
+  await Deno.writeTextFile(live.ctx.paths.claim(claimed.identity), JSON.stringify(claim));
+  sendSignal(claimed.serverPid, "SIGKILL");
+  await assertSilent(live, claimed);
+  assert.equal((await live.status(claimed.identity)).state, "gone");
+});
+
+Deno.test("a session does not uninstall what it runs in", async () => {
+  await using live = await Live.open();
+  const host = await FakeHost.open(live, "systemd");
+  const session = await live.launch("claude-bob");
+  const inside = { TMUX: `${session.sock},${session.serverPid},0` };
+  const { error } = await host.perform({ what: "uninstall", stopAll: true }, inside);
+  assert.match(error!.message, /^Cannot uninstall from inside a session .*another terminal$/);
+  await assertUntouched(live, session);
 });
 
 Deno.test("two roots have services side by side, and the last one takes the binary away", async () => {
