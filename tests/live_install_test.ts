@@ -107,6 +107,10 @@ for (const manager of MANAGERS) {
       assert(told.some((line) => line.startsWith(`run: ${words}`)), call);
     }
     assert(told.some((line) => line.startsWith(`copy ${from} to `)), "the binary");
+    assert(!text.includes("IAPEER_CACHE"), "a service finds the usual cache by itself");
+    const elsewhere = { what: "install", from, dry: true, cache: "/c d" } as const;
+    const named = (await host.perform(elsewhere)).told.join("\n");
+    assert.match(named, manager === "systemd" ? /"IAPEER_CACHE=\/c d"/ : /<string>\/c d</);
 
     const before = treeOf(host.home);
     const away = await host.perform({ what: "uninstall", dry: true });
