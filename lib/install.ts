@@ -99,9 +99,9 @@ export async function install(ctx: Context, options: InstallOptions): Promise<In
     throw new NoServiceManagerError(
       `Cannot install a service: neither launchd nor systemd runs this host; ${program} ${
         steps.dry ? "would be" : "is"
-      } installed: keep "${program} supervise --root ${
-        shellWord(ctx.paths.root)
-      }" running by runit, s6, or @reboot in a crontab, and give --no-service`,
+      } installed; keep this running by runit, s6, or @reboot in a crontab, and give --no-service to have no error: ${
+        shellWord(program)
+      } supervise --root ${shellWord(ctx.paths.root)}`,
     );
   }
   const before = supervisorOf(ctx);
