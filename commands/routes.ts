@@ -319,9 +319,75 @@ const drill = buildCommand({
   docs: { brief: "Fire drill: launch a session, end its server, watch the record arrive" },
 });
 
+const prefix = {
+  kind: "parsed",
+  parse: text,
+  brief: "The binary lies in bin of this directory [~/.local]",
+  placeholder: "DIR",
+  optional: true,
+} as const;
+
+const dryRun = {
+  kind: "boolean",
+  brief: "Print every step and change nothing",
+  default: false,
+  withNegated: false,
+} as const;
+
+const install = buildCommand({
+  loader: () => import("./install.ts"),
+  parameters: {
+    flags: {
+      prefix,
+      service: {
+        kind: "boolean",
+        brief: "Keep iapeer supervise running as a service of the user (launchd, systemd)",
+        default: true,
+      },
+      dryRun,
+      root,
+    },
+  },
+  docs: {
+    brief: "Install the binary and the supervisor's service; again: update in place",
+    customUsage: ["[--prefix DIR] [--no-service] [--dry-run] [--root DIR]"],
+  },
+});
+
+const uninstall = buildCommand({
+  loader: () => import("./uninstall.ts"),
+  parameters: {
+    flags: {
+      prefix,
+      stopAll: {
+        kind: "boolean",
+        brief: "Stop the sessions that live; without it they are a reason to refuse",
+        default: false,
+        withNegated: false,
+      },
+      dryRun,
+      root,
+    },
+  },
+  docs: { brief: "Remove service, state and binary; the logs are kept" },
+});
+
 /** All commands. */
 export const routes = buildRouteMap({
-  routes: { launch, supervise, canary, stop, start, attach, adopt, status, deaths, drill },
+  routes: {
+    launch,
+    supervise,
+    canary,
+    stop,
+    start,
+    attach,
+    adopt,
+    status,
+    deaths,
+    drill,
+    install,
+    uninstall,
+  },
   docs: {
     brief: "Launch, supervise and watch terminal sessions, each on a tmux server of its own",
     fullDescription: [

@@ -5,6 +5,7 @@
  */
 
 import config from "../deno.json" with { type: "json" };
+import { dirname } from "./path.ts";
 
 /** From a checkout; as one file with npm's Deno in it; or by `deno compile`. */
 export type Format = "source" | "bundle" | "denort";
@@ -58,6 +59,16 @@ export function format(): Format {
  */
 export function bundlePath(): string | undefined {
   return head?.self;
+}
+
+/**
+ * Where the head of a bundle keeps the runtime that it has unpacked.
+ *
+ * @returns The folder of all versions; `undefined` if there was no head.
+ */
+export function cacheDir(): string | undefined {
+  if (head === undefined) return undefined;
+  return dirname(dirname(decodeURIComponent(new URL(import.meta.url).pathname)));
 }
 
 /**

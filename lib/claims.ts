@@ -81,7 +81,7 @@ export function writeClaim(
  * @throws {Error} If it may be there and cannot be read (no permission, I/O error).
  */
 export function readClaim(ctx: Context, identity: string): Claim | undefined {
-  const stored = readJson(ctx.paths.claim(identity), check);
+  const stored = readJson(ctx.paths.claim(identity), check, { anyVersion: true });
   if (stored.state === "corrupt") {
     note(ctx, "corrupt-state", [
       ["identity", identity],

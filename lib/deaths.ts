@@ -7,7 +7,7 @@
 
 import { join } from "./path.ts";
 import type { Context } from "./context.ts";
-import { note } from "./context.ts";
+import { messageOf, note, warnOnce } from "./context.ts";
 import { type Incarnation, sameIncarnation } from "./host.ts";
 import type { Arming } from "./arming.ts";
 import type { Cause, Finding } from "./evidence.ts";
@@ -15,7 +15,14 @@ import type { Confidence, VerdictName } from "./verdict.ts";
 import type { FlightSample } from "./flight.ts";
 import { readLines } from "./log.ts";
 import { formatLine, type LogField, parseLine } from "./logfmt.ts";
-import { createFileOnce, encodeJson, listJson, readJson, writeJson } from "./store.ts";
+import {
+  createFileOnce,
+  encodeJson,
+  listJson,
+  NewerFormatError,
+  readJson,
+  writeJson,
+} from "./store.ts";
 
 /** How far the recording of a death has come. */
 export type Step =
@@ -185,7 +192,7 @@ export function readDeath(ctx: Context, id: string): Death | undefined {
  */
 export function listDeaths(ctx: Context): Death[] {
   return listJson(ctx.paths.deaths)
-    .map((id) => readDeath(ctx, id))
+    .map((id) => readIfOurs(ctx, id))
     .filter((death) => death !== undefined)
     .sort((a, b) => a.observedAt - b.observedAt);
 }
@@ -201,9 +208,20 @@ export function listDeaths(ctx: Context): Death[] {
 export function deathsSince(ctx: Context, since: number): Death[] {
   return listJson(ctx.paths.deaths)
     .filter((id) => writtenAt(ctx.paths.death(id)) >= since)
-    .map((id) => readDeath(ctx, id))
+    .map((id) => readIfOurs(ctx, id))
     .filter((death) => death !== undefined)
     .sort((a, b) => a.observedAt - b.observedAt);
+}
+
+/** An entry that a newer program has made hides none of the others. */
+function readIfOurs(ctx: Context, id: string): Death | undefined {
+  try {
+    return readDeath(ctx, id);
+  } catch (error) {
+    if (!(error instanceof NewerFormatError)) throw error;
+    warnOnce(messageOf(error));
+    return undefined;
+  }
 }
 
 function writtenAt(path: string): number {

@@ -17,6 +17,8 @@ export interface InstallPlaces {
   readonly prefix: string;
   /** `$XDG_CONFIG_HOME`, else `~/.config`. */
   readonly configHome: string;
+  /** Where a bundle keeps its runtime; absent in every other format. */
+  readonly cache?: string;
 }
 
 /** The outside programs that iapeer may start, by name. */
@@ -35,7 +37,8 @@ export const TOOLS: readonly string[] = declared.run;
  * @param realRoot Where `root` lies once symlinks are followed. Deno compares
  * paths as they are spelled [measured, 2.9.6], so both spellings are allowed.
  * @param install Given for `install` and `uninstall` only: their places are
- * allowed, too.
+ * allowed, too. They start no canary; Deno lets nobody write or remove a file
+ * that may be run by its path [measured, 2.9.6].
  * @returns Flags for `deno run` or `deno compile`.
  * @throws {UsageError} If a path other than `home` holds a comma.
  *
@@ -57,8 +60,8 @@ export function permissionFlags(
   install?: InstallPlaces,
 ): string[] {
   const roots = [...new Set([root, realRoot])];
-  const { prefix = "", configHome = "" } = install ?? {};
-  for (const path of [...roots, self, prefix, configHome]) {
+  const { prefix = "", configHome = "", cache = "" } = install ?? {};
+  for (const path of [...roots, self, prefix, configHome, cache]) {
     if (path.includes(",")) {
       throw new UsageError(
         `Cannot use the path "${path}": it holds a comma, which Deno's permission flags cannot express; choose a path without one`,
@@ -67,6 +70,7 @@ export function permissionFlags(
   }
   const places = (declared: readonly string[]) =>
     declared.flatMap((path) => {
+      if (path === "$CACHE") return cache === "" ? [] : [cache];
       if (!path.startsWith("~/")) {
         return path.replace("$PREFIX", () => prefix)
           .replace("$XDG_CONFIG_HOME", () => configHome)
@@ -82,7 +86,7 @@ export function permissionFlags(
     "--no-remote",
     "--allow-env",
     `--allow-sys=${declared.sys.join(",")}`,
-    `--allow-run=${[...TOOLS, self].join(",")}`,
+    `--allow-run=${[...TOOLS, ...(install === undefined ? [self] : [])].join(",")}`,
     `--allow-read=${[...roots, ...places([...declared.read, ...more.read])].join(",")}`,
     `--allow-write=${[...roots, ...places(more.write)].join(",")}`,
   ];

@@ -37,7 +37,7 @@ import { faultPoint } from "./fault.ts";
 import { sameIncarnation } from "./host.ts";
 import { type Lock, tryLock } from "./locks.ts";
 import { appendLine } from "./log.ts";
-import { isThere, removeIfThere } from "./store.ts";
+import { isThere, NewerFormatError, removeIfThere } from "./store.ts";
 
 /** How long a death that cannot be written is held in memory, in milliseconds. */
 const HOLD_MS = 24 * 3600 * 1000;
@@ -105,6 +105,8 @@ export function recordDeath(
     return proceed(ctx, fresh, lock, true, more);
   } catch (error) {
     lock.release();
+    // A newer program has made the entry; it, or the next of its kind, brings it to its end.
+    if (error instanceof NewerFormatError) return undefined;
     throw error;
   }
 }

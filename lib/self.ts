@@ -8,6 +8,21 @@ import { bundlePath, format } from "./build.ts";
 import type { Context } from "./context.ts";
 import { permissionFlags } from "./permissions.ts";
 
+/**
+ * Looked up once, at the start: after an update in place the system calls the
+ * old file deleted, and what is started then shall be the new one.
+ */
+const EXECUTABLE = Deno.build.standalone ? Deno.execPath() : undefined;
+
+/**
+ * The one file that this program is.
+ *
+ * @returns Its absolute path; `undefined` from source.
+ */
+export function selfPath(): string | undefined {
+  return bundlePath() ?? EXECUTABLE;
+}
+
 /** A command line. */
 export interface SelfCommand {
   /** Name or path. */
@@ -29,7 +44,7 @@ export function selfCommand(ctx: Context, args: readonly string[]): SelfCommand 
   const all = [...args, "--root", root];
   const bundle = bundlePath();
   if (bundle !== undefined) return { program: bundle, args: all };
-  const deno = Deno.execPath();
+  const deno = EXECUTABLE ?? Deno.execPath();
   // Where `deno compile` ran, nobody knew this path, so that it is not among
   // what may be run; `nice` is, and gives its place and pid to the program.
   if (format() === "denort") return { program: "nice", args: ["-n", "0", deno, ...all] };

@@ -1,12 +1,26 @@
 /**
  * State files: JSON that is either whole or not there.
  *
+ * Programs of several versions are at work on one root: after an update the
+ * canaries of the older one go on until their servers end. Hence the rule:
+ *
+ * - Every file carries the version of its format as `v`; one without is of
+ *   version 1. A reader reads all versions up to its own.
+ * - A field that older readers may pass over is added under the same version.
+ *   They keep it when they write the file again.
+ * - What an older reader would misread makes a new version. It then refuses the
+ *   file with a {@linkcode NewerFormatError} and leaves it where it is.
+ * - Claims are read whatever their version: `server` and `at` mean the same for
+ *   ever, or a canary would take the end that a newer program wanted for a death.
+ *
+ * Records in logfmt follow the second point; notes in lock files too.
+ *
  * @module
  */
 
 import { basename, dirname, join } from "./path.ts";
 import { FORMAT_VERSION } from "./config.ts";
-import { IapeerError } from "./errors.ts";
+import { UnknownStateError } from "./errors.ts";
 import { faultPoint } from "./fault.ts";
 
 /** What a state file held, or why it cannot be had. */
@@ -15,6 +29,12 @@ export type Stored<T> =
   | { readonly state: "absent" }
   /** Set aside under `aside`; the reason is for the log. */
   | { readonly state: "corrupt"; readonly aside: string; readonly why: string };
+
+/** A newer iapeer has written it: it is whole, and not for this program to judge. */
+export class NewerFormatError extends UnknownStateError {
+  /** Name of the class. */
+  override readonly name: string = "NewerFormatError";
+}
 
 const encoder = new TextEncoder();
 
@@ -178,7 +198,8 @@ export function writeJson(path: string, value: object): void {
  * @returns JSON with the format version, one line.
  */
 export function encodeJson(value: object): string {
-  return JSON.stringify({ v: FORMAT_VERSION, ...value }) + "\n";
+  // What was read and is written again is of this version now.
+  return JSON.stringify(Object.assign({ v: 0 }, value, { v: FORMAT_VERSION })) + "\n";
 }
 
 /**
@@ -187,10 +208,17 @@ export function encodeJson(value: object): string {
  *
  * @param path The file.
  * @param check Turns parsed JSON into a `T`, or throws saying what is wrong.
+ * @param options `anyVersion`: what `check` looks for means the same in every
+ * version to come.
  * @returns The content, or why there is none.
+ * @throws {NewerFormatError} If a newer program has written it.
  * @throws {Error} If it is there and cannot be read (no permission, I/O error).
  */
-export function readJson<T>(path: string, check: (value: unknown) => T): Stored<T> {
+export function readJson<T>(
+  path: string,
+  check: (value: unknown) => T,
+  { anyVersion = false }: { readonly anyVersion?: boolean } = {},
+): Stored<T> {
   let text: string;
   try {
     text = Deno.readTextFileSync(path);
@@ -202,16 +230,15 @@ export function readJson<T>(path: string, check: (value: unknown) => T): Stored<
     const value: unknown = JSON.parse(text);
     if (typeof value !== "object" || value === null) throw new TypeError("not an object");
     const version = (value as { v?: unknown }).v;
-    if (typeof version === "number" && version > FORMAT_VERSION) {
-      // Written by a newer iapeer: not ours to move away.
-      throw new RangeError(`format ${version} is newer than this program's (${FORMAT_VERSION})`);
+    if (typeof version === "number" && version > FORMAT_VERSION && !anyVersion) {
+      throw new NewerFormatError(
+        `Cannot read "${path}": a newer iapeer has written it (format ${version}, this one knows ${FORMAT_VERSION}); run that one, or install it: iapeer install`,
+      );
     }
     return { state: "found", value: check(value) };
   } catch (error) {
+    if (error instanceof NewerFormatError) throw error;
     const why = error instanceof Error ? error.message : String(error);
-    if (error instanceof RangeError) {
-      throw new IapeerError(`Cannot read "${path}": ${why}; use the newer iapeer`);
-    }
     return { state: "corrupt", aside: setAside(path), why };
   }
 }

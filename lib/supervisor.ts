@@ -25,6 +25,32 @@ export function isSupervised(ctx: Context): boolean {
   return isLocked(supervisorLock(ctx));
 }
 
+/** What a supervisor has noted in its lock. */
+export interface SupervisorNote {
+  /** Its process id. */
+  readonly pid: number;
+  /** When it noted that, in epoch milliseconds. */
+  readonly at: number;
+}
+
+/**
+ * Tells which supervisor is at work on a root.
+ *
+ * @param ctx The root.
+ * @returns `undefined` if none is, or it is only starting.
+ */
+export function supervisorOf(ctx: Context): SupervisorNote | undefined {
+  try {
+    if (!isSupervised(ctx)) return undefined;
+    const pid = supervisorPid(ctx);
+    const at = Deno.statSync(supervisorLock(ctx)).mtime?.getTime() ?? 0;
+    return pid === undefined ? undefined : { pid, at };
+  } catch {
+    // Between the lock and the note.
+    return undefined;
+  }
+}
+
 /**
  * The process id of the supervisor.
  *

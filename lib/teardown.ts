@@ -120,7 +120,8 @@ export async function settle(ctx: Context, record: SessionRecord): Promise<Settl
   const claim = readClaim(ctx, identity);
   if (claim !== undefined && coversUnobserved(claim, server, lastSeen)) {
     const quiet = rested(record, {
-      state: STATE_AFTER[claim.who],
+      // A newer program may have other reasons.
+      state: STATE_AFTER[claim.who] ?? "gone",
       ...(claim.exit === undefined ? {} : { lastExit: claim.exit }),
     });
     const after = endingOf(quiet, "claimed") === "wanted"

@@ -48,7 +48,11 @@ export async function makeBundle(parts: Parts): Promise<Uint8Array<ArrayBuffer>>
     PROGRAM_SHA256: programSum,
     PROGRAM_SIZE: String(program.length),
     FLAGS: shellFlags(),
-    INSTALL_FLAGS: shellFlags({ prefix: "@PREFIX@", configHome: "@CONFIG@" }),
+    INSTALL_FLAGS: shellFlags({
+      prefix: "@PREFIX@",
+      configHome: "@CONFIG@",
+      cache: "@UNPACKED@",
+    }),
   };
   // The head tells where it ends: its length depends on the digits of its length.
   let head = new Uint8Array();
@@ -78,6 +82,7 @@ const KNOWN_THERE = {
   "@SELF@": "$_iap_self",
   "@PREFIX@": "$_iap_prefix",
   "@CONFIG@": "$_iap_config",
+  "@UNPACKED@": "$_iap_cache",
 };
 
 /** The permission flags as words of sh. */

@@ -276,10 +276,15 @@ case ${6-} in
 install | uninstall)
   spell "${_iap_prefix:-${HOME-}/.local}"
   _iap_prefix=$_iap_spelled
-  spell "${XDG_CONFIG_HOME:-${HOME-}/.config}"
+  # The base directory specification: a relative one is to be ignored.
+  case ${XDG_CONFIG_HOME-} in
+  /*) spell "$XDG_CONFIG_HOME" ;;
+  *) spell "${HOME-}/.config" ;;
+  esac
   _iap_config=$_iap_spelled
   no_comma "$_iap_prefix"
   no_comma "$_iap_config"
+  no_comma "$_iap_cache"
   set -- @INSTALL_FLAGS@ "$@"
   ;;
 *) set -- @FLAGS@ "$@" ;;

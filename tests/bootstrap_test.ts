@@ -589,11 +589,16 @@ Deno.test("bootstrap installs what is absent, where no password is needed", asyn
     `#!/bin/sh
 echo chatter; echo "$*" >>'${log}'
 for package in "$@"; do case $package in
-tmux) printf '#!/bin/sh\\necho tmux 3.5a\\n' >'${place.fakes}/tmux' ;;
-procps) printf '#!/bin/sh\\n' >'${place.fakes}/ps' ;;
-shellcheck) printf '#!/bin/sh\\n' >'${place.fakes}/shellcheck' ;;
-esac; done
-for file in tmux ps shellcheck; do
+tmux) printf '#!/bin/sh\\necho tmux 3.5a\\n' >'${place.fakes}/tmux'; continue ;;
+procps) made=ps ;;
+shellcheck) made=shellcheck ;;
+libplist*) made=plistutil ;;
+systemd) made=systemd-analyze ;;
+runit) made=runsvdir ;;
+s6) made=s6-svscan ;;
+*) continue ;;
+esac; printf '#!/bin/sh\\n' >"${place.fakes}/$made"; done
+for file in tmux ps shellcheck plistutil systemd-analyze runsvdir s6-svscan; do
 if [ -e '${place.fakes}'/$file ]; then /bin/chmod 755 '${place.fakes}'/$file; fi; done # ${name}`;
   const installs = async (command: string, calls: string[]) => {
     const { code, stdout, stderr } = await place.boot([command]);
@@ -615,10 +620,22 @@ if [ -e '${place.fakes}'/$file ]; then /bin/chmod 755 '${place.fakes}'/$file; fi
     true: NOTHING,
   });
   await installs("t", wanted);
+  await installs("test", [
+    wanted[0]!,
+    "-q -o DPkg::Lock::Timeout=120 install -y --no-install-recommends " +
+    "shellcheck libplist-utils systemd runit s6",
+  ]);
+  place.fake({ runsvdir: undefined });
+  await installs("ok", [
+    wanted[0]!,
+    "-q -o DPkg::Lock::Timeout=120 install -y --no-install-recommends runit",
+  ]);
 
+  const forTests = ["shellcheck", "plistutil", "systemd-analyze", "runsvdir", "s6-svscan"];
+  place.fake(Object.fromEntries(forTests.map((name) => [name, undefined])));
   place.fake({ tmux: undefined, "apt-get": undefined, brew: creates("brew") });
   await installs("t", ["install tmux"]);
-  await installs("test", ["install shellcheck"]);
+  await installs("test", ["install shellcheck libplist"]);
 });
 
 Deno.test("bootstrap makes way for the task and adds IAPEER_DENO only", async () => {
@@ -639,12 +656,26 @@ Deno.test("bootstrap makes way for the task and adds IAPEER_DENO only", async ()
   );
 });
 
-Deno.test("bootstrap goes on without shellcheck", async () => {
+Deno.test("bootstrap goes on without what only tests start, and says how to get it", async () => {
   using place = new Place();
-  place.fake({ uname: "#!/bin/sh\necho Linux" });
-  const { code, stderr } = await place.boot(["test"]);
-  assert.equal(code, 0);
-  assert.match(stderr, /shellcheck is absent/);
+  for (
+    const [system, remedy] of [
+      [
+        "Linux",
+        "shellcheck, plistutil, systemd-analyze, runsvdir, s6-svscan; install with the package manager of this system: shellcheck libplist-utils systemd runit s6",
+      ],
+      [
+        "Darwin",
+        "shellcheck, plistutil; install Homebrew first, then run: brew install shellcheck libplist",
+      ],
+    ]
+  ) {
+    place.fake({ uname: `#!/bin/sh\necho ${system}` });
+    const { code, stdout, stderr } = await place.boot(["test"]);
+    assert.equal(code, 0);
+    assert.equal(words(stdout).at(-1), "test");
+    assert(stderr.includes(`absent, and the gate decides what that means: ${remedy}\n`), stderr);
+  }
 });
 
 Deno.test("bootstrap says how to get Deno where it cannot", async () => {

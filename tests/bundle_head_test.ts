@@ -78,14 +78,24 @@ Deno.test("a bundle permits the places of an installation to install and uninsta
   const root = `${home}/.iapeer`;
   const flagsFor = async (args: string[], env: Record<string, string> = {}) =>
     (await bundle.given(args, env)).flags.slice(ALONE.length);
-  const places = { prefix: `${home}/.local`, configHome: `${home}/.config` };
+  const { cache } = bundle;
+  const places = { prefix: `${home}/.local`, configHome: `${home}/.config`, cache };
   for (const word of ["install", "uninstall"]) {
     const expected = permissionFlags(root, home, path, root, places);
     assert.deepEqual(await flagsFor([word]), expected);
   }
   assert.deepEqual(
     await flagsFor(["install", "--prefix", "/opt/x/", "--root=/r"], { XDG_CONFIG_HOME: "/etc/x" }),
-    permissionFlags("/r", home, path, "/r", { prefix: "/opt/x", configHome: "/etc/x" }),
+    permissionFlags("/r", home, path, "/r", { prefix: "/opt/x", configHome: "/etc/x", cache }),
+  );
+  assert.deepEqual(
+    await flagsFor(["install"], { XDG_CONFIG_HOME: "relative" }),
+    permissionFlags(root, home, path, root, places),
+  );
+  const elsewhere = `${top}/a cache`;
+  assert.deepEqual(
+    await flagsFor(["uninstall"], { IAPEER_CACHE: elsewhere }),
+    permissionFlags(root, home, path, root, { ...places, cache: elsewhere }),
   );
   assert.deepEqual(
     await flagsFor(["install", "--prefix=opt"]),

@@ -166,6 +166,28 @@ Deno.test("a socket that was removed under a living server comes back after a ti
   await assertSilent(live, session);
 });
 
+Deno.test("a record of a newer version is skipped with a remedy, and stays as it is", async () => {
+  await using live = await Live.open();
+  await live.launch("claude-bob");
+  const path = live.ctx.paths.session("claude-newer");
+  const text = JSON.stringify({ v: 2, identity: "claude-newer", sock: ["of a new kind"] });
+  await Deno.writeTextFile(path, text);
+  for (let n = 0; n < 2; n++) {
+    const one = await live.tickOf("claude-newer");
+    assert.equal(one.outcome, "skipped-error");
+    assert.match(one.reason!, /a newer iapeer has written it .* iapeer install$/);
+  }
+  assert.equal((await live.tickOf("claude-bob")).outcome, "alive");
+  assert.equal(await Deno.readTextFile(path), text);
+  assert.deepEqual(live.decisions("corrupt-state"), []);
+  const { code, stderr } = await live.cli(["status", "claude-newer"]);
+  assert.equal(code, 4);
+  assert.match(
+    stderr,
+    /^iapeer: Cannot read ".*claude-newer\.json": a newer iapeer has written it/,
+  );
+});
+
 Deno.test("a session that is lost while its server lives on for others is reaped", async () => {
   await using live = await Live.open();
   const session = await live.launch("claude-bob");

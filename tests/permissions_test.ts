@@ -46,19 +46,22 @@ Deno.test("permissionFlags() refuses what a list with commas cannot express", ()
 });
 
 Deno.test("permissionFlags() allows an installation its places, and nothing else more", () => {
-  const places = { prefix: "/opt/$&", configHome: "/home/bob/.config" };
+  const places = { prefix: "/opt/$&", configHome: "/home/bob/.config", cache: "/c/iapeer" };
   const flags = permissionFlags("/r", "/home/bob", "/bin/iapeer", "/r", places);
   const plain = permissionFlags("/r", "/home/bob", "/bin/iapeer");
   const writes = [
     "/opt/$&/bin",
     "/home/bob/Library/LaunchAgents",
     "/home/bob/.config/systemd/user",
+    "/c/iapeer",
   ];
   assert.deepEqual(listOf(flags, "write"), ["/r", ...writes]);
   assert.deepEqual(listOf(flags, "read"), [...listOf(plain, "read"), "/bin/iapeer", ...writes]);
   const others = (all: readonly string[]) =>
-    all.filter((flag) => !/^--allow-(?:read|write)=/.test(flag));
+    all.filter((flag) => !/^--allow-(?:read|write|run)=/.test(flag));
   assert.deepEqual(others(flags), others(plain));
+  // A file that may be run could not be replaced.
+  assert.deepEqual(listOf(plain, "run"), [...listOf(flags, "run"), "/bin/iapeer"]);
   for (const wrong of [{ ...places, prefix: "/a,b" }, { ...places, configHome: "/a,b" }]) {
     assert.throws(() => permissionFlags("/r", "/h", "/s", "/r", wrong), { name: "UsageError" });
   }
@@ -66,6 +69,7 @@ Deno.test("permissionFlags() allows an installation its places, and nothing else
     "/r",
     "/opt/$&/bin",
     "/home/bob/.config/systemd/user",
+    "/c/iapeer",
   ]);
 });
 

@@ -166,11 +166,31 @@ Deno.test("readJson() keeps its hands off a newer format", () =>
     const path = `${dir}/x.json`;
     Deno.writeTextFileSync(path, '{"v":2}');
     assert.throws(() => readJson(path, asIs), {
+      name: "NewerFormatError",
+      exitCode: 4,
       message:
-        `Cannot read "${path}": format 2 is newer than this program's (1); use the newer iapeer`,
+        `Cannot read "${path}": a newer iapeer has written it (format 2, this one knows 1); run that one, or install it: iapeer install`,
     });
     assert.deepEqual(names(dir), ["x.json"]);
+    assert.deepEqual(readJson(path, asIs, { anyVersion: true }), {
+      state: "found",
+      value: { v: 2 },
+    });
   }));
+
+Deno.test("readJson() takes what says no version for the first, and keeps what it does not know", () =>
+  inTempDir((dir) => {
+    const path = `${dir}/x.json`;
+    Deno.writeTextFileSync(path, '{"pid":7,"later":[1]}');
+    const stored = readJson(path, (value) => value as object);
+    assert(stored.state === "found");
+    writeJson(path, stored.value);
+    assert.equal(Deno.readTextFileSync(path), '{"v":1,"pid":7,"later":[1]}\n');
+  }));
+
+Deno.test("encodeJson() writes its own version over that of what was read", () => {
+  assert.equal(encodeJson({ v: 0, pid: 7 }), '{"v":1,"pid":7}\n');
+});
 
 Deno.test("readJson() throws what cannot be read at all, and leaves it", () =>
   inTempDir((dir) => {
