@@ -118,7 +118,8 @@ for (
     assert.equal((await live.status("claude-bob")).canary.pid, young.canaryPid);
     assert.equal(await isRunning(old.canaryPid), false);
     assert.equal(live.decisions("canary-evicted", "claude-bob").length, 1);
-    await live.until("it is closed", () => listDeaths(live.ctx)[0]?.step === "closed");
+    // A launch leaves the evidence to whoever comes by next.
+    await live.tick();
     assertOnce(live, old);
     assert.equal(live.records("server-exit")[0]!["cause"], cause);
   });
