@@ -6,7 +6,7 @@
  */
 
 import type { Context } from "./context.ts";
-import { note } from "./context.ts";
+import { messageOf, note } from "./context.ts";
 import { IapeerError } from "./errors.ts";
 import type { Incarnation } from "./host.ts";
 import { type Lock, waitLock } from "./locks.ts";
@@ -154,6 +154,23 @@ export function readSession(ctx: Context, identity: string): SessionRecord | und
     ]);
   }
   return stored.state === "found" ? stored.value : undefined;
+}
+
+/**
+ * Tells what is wrong with the record of a session, and leaves it where it is.
+ *
+ * @param ctx The root.
+ * @param identity Which session.
+ * @returns `undefined` if it can be read, or is not there.
+ */
+export function troubleWith(ctx: Context, identity: string): string | undefined {
+  try {
+    const text = Deno.readTextFileSync(ctx.paths.session(identity));
+    if (check(JSON.parse(text)).identity !== identity) return "it is of another session";
+    return undefined;
+  } catch (error) {
+    return error instanceof Deno.errors.NotFound ? undefined : messageOf(error);
+  }
 }
 
 /**

@@ -4,6 +4,7 @@
  * @module
  */
 
+import config from "../deno.json" with { type: "json" };
 import type { Context } from "./context.ts";
 import { messageOf, note, warnOnce } from "./context.ts";
 import { IapeerError } from "./errors.ts";
@@ -47,7 +48,7 @@ export async function supervise(ctx: Context, options: SuperviseOptions): Promis
       `Cannot supervise "${ctx.paths.root}": a supervisor is at work on it already`,
     );
   }
-  lock.note(JSON.stringify({ pid: Deno.pid }));
+  lock.note(JSON.stringify({ pid: Deno.pid, version: config.version }));
   note(ctx, "supervise-started", [["pid", Deno.pid], ["interval", options.intervalSecs]]);
   const waker = new Waker(ctx);
   const stopped = () => waker.wake();
