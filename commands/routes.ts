@@ -310,9 +310,33 @@ const drill = buildCommand({
   docs: { brief: "Fire drill: launch a session, end its server, watch the record arrive" },
 });
 
+const doctor = buildCommand({
+  loader: () => import("./doctor.ts"),
+  parameters: {
+    flags: {
+      drill: {
+        kind: "boolean",
+        brief: "Hold a fire drill at the end",
+        default: true,
+      },
+      json,
+      root,
+    },
+  },
+  docs: {
+    brief: "Check what can go wrong on this host; the exit code is 1 if there is a problem",
+    fullDescription: [
+      "Checks what can go wrong on this host, and says what to do about it. Changes nothing;",
+      "the fire drill at the end has a throwaway root of its own.",
+      "",
+      "Exit codes: 0 no problem (warnings do not count); 1 at least one problem.",
+    ].join("\n"),
+  },
+});
+
 /** All commands. */
 export const routes = buildRouteMap({
-  routes: { launch, supervise, canary, stop, start, attach, adopt, status, deaths, drill },
+  routes: { launch, supervise, canary, stop, start, attach, adopt, status, deaths, drill, doctor },
   docs: {
     brief: "Launch, supervise and watch terminal sessions, each on a tmux server of its own",
     fullDescription: [

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { FORMAT_VERSION } from "./config.ts";
 import type { Context } from "./context.ts";
 import { messageOf, note } from "./context.ts";
 import { IapeerError } from "./errors.ts";
@@ -156,6 +157,14 @@ export function readSession(ctx: Context, identity: string): SessionRecord | und
   return stored.state === "found" ? stored.value : undefined;
 }
 
+/** What is wrong with a record. */
+export interface RecordTrouble {
+  /** It is not whole; or a newer program has written it; or it may not be read. */
+  readonly kind: "corrupt" | "newer" | "closed";
+  /** What exactly. */
+  readonly why: string;
+}
+
 /**
  * Tells what is wrong with the record of a session, and leaves it where it is.
  *
@@ -163,13 +172,21 @@ export function readSession(ctx: Context, identity: string): SessionRecord | und
  * @param identity Which session.
  * @returns `undefined` if it can be read, or is not there.
  */
-export function troubleWith(ctx: Context, identity: string): string | undefined {
+export function troubleWith(ctx: Context, identity: string): RecordTrouble | undefined {
+  let text: string;
   try {
-    const text = Deno.readTextFileSync(ctx.paths.session(identity));
-    if (check(JSON.parse(text)).identity !== identity) return "it is of another session";
+    text = Deno.readTextFileSync(ctx.paths.session(identity));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    return { kind: "closed", why: messageOf(error) };
+  }
+  try {
+    const value = JSON.parse(text);
+    if (value?.v > FORMAT_VERSION) return { kind: "newer", why: `format ${value.v}` };
+    if (check(value).identity !== identity) throw new TypeError("it is of another session");
     return undefined;
   } catch (error) {
-    return error instanceof Deno.errors.NotFound ? undefined : messageOf(error);
+    return { kind: "corrupt", why: messageOf(error) };
   }
 }
 
