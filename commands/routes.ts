@@ -7,76 +7,21 @@
 
 import { buildCommand, buildRouteMap, numberParser } from "@stricli/core";
 import { DEFAULTS, parseIdentity } from "../lib/config.ts";
-import { UsageError } from "../lib/errors.ts";
-
-const text = (value: string): string => value;
-
-const root = {
-  kind: "parsed",
-  parse: text,
-  brief: "Directory of all state, sockets and logs [$IAPEER_ROOT, else ~/.iapeer]",
-  placeholder: "DIR",
-  optional: true,
-} as const;
-
-const json = {
-  kind: "boolean",
-  brief: "Print one JSON document and nothing else",
-  default: false,
-  withNegated: false,
-} as const;
-
-const identity = {
-  kind: "parsed",
-  parse: parseIdentity,
-  brief: "Name of the session: <runtime>-<personality>, such as claude-bob",
-  placeholder: "ID",
-} as const;
-
-const identities = (brief: string) =>
-  ({
-    kind: "array",
-    parameter: { parse: parseIdentity, brief, placeholder: "ID" },
-  }) as const;
-
-const direct = {
-  kind: "boolean",
-  brief: "Do it here, though a supervisor runs that would do it",
-  default: false,
-  withNegated: false,
-} as const;
-
-function positive(value: string): number {
-  const number = numberParser(value);
-  if (!Number.isFinite(number) || number <= 0) {
-    throw new UsageError(`"${value}" is not a positive number`);
-  }
-  return number;
-}
-
-function idle(value: string): number | "off" {
-  return value === "off" ? "off" : positive(value);
-}
-
-function size(value: string): string {
-  const match = /^([1-9]\d{0,3})x([1-9]\d{0,3})$/.exec(value);
-  if (match === null) throw new UsageError(`"${value}" is not <columns>x<rows>, such as 220x50`);
-  return value;
-}
-
-function variable(value: string): string {
-  if (!/^[^=]+=/.test(value)) throw new UsageError(`"${value}" is not <name>=<value>`);
-  return value;
-}
-
-function duration(value: string): number {
-  const match = /^(\d+(?:\.\d+)?)(s|m|h|d)$/.exec(value);
-  if (match === null) {
-    throw new UsageError(`"${value}" is not a duration such as 90s, 15m, 2h or 7d`);
-  }
-  const secs = { s: 1, m: 60, h: 3600, d: 86400 }[match[2] as "s" | "m" | "h" | "d"];
-  return Number(match[1]) * secs;
-}
+import {
+  direct,
+  dryRun,
+  duration,
+  identities,
+  identity,
+  idle,
+  json,
+  positive,
+  prefix,
+  root,
+  size,
+  text,
+  variable,
+} from "./flags.ts";
 
 const launch = buildCommand({
   loader: () => import("./launch.ts"),
@@ -319,20 +264,29 @@ const drill = buildCommand({
   docs: { brief: "Fire drill: launch a session, end its server, watch the record arrive" },
 });
 
-const prefix = {
-  kind: "parsed",
-  parse: text,
-  brief: "The binary lies in bin of this directory [~/.local]",
-  placeholder: "DIR",
-  optional: true,
-} as const;
-
-const dryRun = {
-  kind: "boolean",
-  brief: "Print every step and change nothing",
-  default: false,
-  withNegated: false,
-} as const;
+const doctor = buildCommand({
+  loader: () => import("./doctor.ts"),
+  parameters: {
+    flags: {
+      drill: {
+        kind: "boolean",
+        brief: "Hold a fire drill at the end",
+        default: true,
+      },
+      json,
+      root,
+    },
+  },
+  docs: {
+    brief: "Check what can go wrong on this host; the exit code is 1 if there is a problem",
+    fullDescription: [
+      "Checks what can go wrong on this host, and says what to do about it. Changes nothing;",
+      "the fire drill at the end has a throwaway root of its own.",
+      "",
+      "Exit codes: 0 no problem (warnings do not count); 1 at least one problem.",
+    ].join("\n"),
+  },
+});
 
 const install = buildCommand({
   loader: () => import("./install.ts"),
@@ -385,6 +339,7 @@ export const routes = buildRouteMap({
     status,
     deaths,
     drill,
+    doctor,
     install,
     uninstall,
   },

@@ -5,8 +5,9 @@
  * @module
  */
 
+import { FORMAT_VERSION } from "./config.ts";
 import type { Context } from "./context.ts";
-import { note } from "./context.ts";
+import { messageOf, note } from "./context.ts";
 import { IapeerError } from "./errors.ts";
 import type { Incarnation } from "./host.ts";
 import { type Lock, waitLock } from "./locks.ts";
@@ -156,6 +157,39 @@ export function readSession(ctx: Context, identity: string): SessionRecord | und
     ]);
   }
   return stored.state === "found" ? stored.value : undefined;
+}
+
+/** What is wrong with a record. */
+export interface RecordTrouble {
+  /** It is not whole; or a newer program has written it; or it may not be read. */
+  readonly kind: "corrupt" | "newer" | "closed";
+  /** What exactly. */
+  readonly why: string;
+}
+
+/**
+ * Tells what is wrong with the record of a session, and leaves it where it is.
+ *
+ * @param ctx The root.
+ * @param identity Which session.
+ * @returns `undefined` if it can be read, or is not there.
+ */
+export function troubleWith(ctx: Context, identity: string): RecordTrouble | undefined {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(ctx.paths.session(identity));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    return { kind: "closed", why: messageOf(error) };
+  }
+  try {
+    const value = JSON.parse(text);
+    if (value?.v > FORMAT_VERSION) return { kind: "newer", why: `format ${value.v}` };
+    if (check(value).identity !== identity) throw new TypeError("it is of another session");
+    return undefined;
+  } catch (error) {
+    return { kind: "corrupt", why: messageOf(error) };
+  }
 }
 
 /**

@@ -5,6 +5,7 @@
  * @module
  */
 
+import config from "../deno.json" with { type: "json" };
 import type { Context } from "./context.ts";
 import { messageOf, note, warnOnce } from "./context.ts";
 import { noTmux } from "./environment.ts";
@@ -54,7 +55,7 @@ export async function supervise(ctx: Context, options: SuperviseOptions): Promis
       }; leave it to that one, or end it first`,
     );
   }
-  lock.note(JSON.stringify({ pid: Deno.pid }));
+  lock.note(JSON.stringify({ pid: Deno.pid, version: config.version }));
   note(ctx, "supervise-started", [["pid", Deno.pid], ["interval", options.intervalSecs]]);
   const without = noTmux();
   if (without !== undefined) warnOnce(`cannot start any session: ${without}`);

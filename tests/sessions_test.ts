@@ -8,6 +8,7 @@ import {
   readSession,
   rested,
   type SessionRecord,
+  troubleWith,
   writeSession,
 } from "../lib/sessions.ts";
 import { withRoot } from "./fixtures/root.ts";
@@ -98,4 +99,32 @@ Deno.test("lockSession() lets one operation at a time have a session", () =>
     assert.equal(await lockSession(ctx, "claude-bob", 0), undefined);
     using other = await lockSession(ctx, "claude-ann", 0);
     assert(other);
+  }));
+
+Deno.test("troubleWith() tells what is wrong with a record and leaves it where it is", () =>
+  withRoot((ctx) => {
+    const file = ctx.paths.session("claude-bob");
+    assert.equal(troubleWith(ctx, "claude-bob"), undefined, "none is there");
+    const whole = { identity: "claude-bob", sock: "/s", state: "gone", launchedAt: 1 };
+    const of = (text: string) => {
+      Deno.writeTextFileSync(file, text);
+      const trouble = troubleWith(ctx, "claude-bob");
+      assert.equal(Deno.readTextFileSync(file), text);
+      return trouble;
+    };
+    assert.equal(of(JSON.stringify(whole)), undefined);
+    assert.equal(of(JSON.stringify({ v: 1, ...whole })), undefined);
+    assert.deepEqual(of(JSON.stringify({ v: 2 })), { kind: "newer", why: "format 2" });
+    assert.equal(of("{")?.kind, "corrupt");
+    assert.equal(of("null")?.kind, "corrupt");
+    assert.deepEqual(of(JSON.stringify({ ...whole, identity: "codex-ann" })), {
+      kind: "corrupt",
+      why: "it is of another session",
+    });
+    assert.deepEqual([...Deno.readDirSync(ctx.paths.sessions)].map(({ name }) => name), [
+      "claude-bob.json",
+    ]);
+    Deno.removeSync(file);
+    Deno.mkdirSync(file);
+    assert.equal(troubleWith(ctx, "claude-bob")?.kind, "closed");
   }));
