@@ -125,8 +125,18 @@ export function journalId(ctx: Context, identity: string, server: Incarnation): 
   const first = deathId(identity, server);
   for (let n = 1;; n++) {
     const id = n === 1 ? first : `${first}-${n}`;
-    const there = readDeath(ctx, id);
-    if (there === undefined || sameIncarnation(there.server, server)) return id;
+    const there = serverOf(ctx, id);
+    if (there === undefined || sameIncarnation(there, server)) return id;
+  }
+}
+
+/** Whose death an entry tells of; one that a newer program has made may be anybody's. */
+function serverOf(ctx: Context, id: string): Incarnation | undefined {
+  try {
+    return readDeath(ctx, id)?.server;
+  } catch (error) {
+    if (error instanceof NewerFormatError) return undefined;
+    throw error;
   }
 }
 
