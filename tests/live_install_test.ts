@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Installed } from "../lib/install.ts";
 import type { ServiceManager, ServiceState } from "../lib/service.ts";
+import { bundleIn } from "./fixtures/bundle.ts";
 import { FakeHost, filesOf, treeOf } from "./fixtures/service_manager.ts";
 import { FORMAT_VERSION } from "../lib/config.ts";
 import { readSession } from "../lib/sessions.ts";
@@ -279,6 +280,42 @@ Deno.test("the service of another prefix is not taken for this one's", async () 
     error!.message,
   );
   assert(await isRunning(pid));
+});
+
+Deno.test("a bundle installs, updates and uninstalls itself within its permissions", async () => {
+  await using live = await Live.open(ROOT);
+  const host = await FakeHost.open(live, "systemd");
+  const bundle = await bundleIn(live.base);
+  const ok = async (binary: string, ...args: string[]) => {
+    const { code, stdout, stderr } = await host.call(binary, args);
+    assert.equal(code, 0, `${args.join(" ")}\n${stdout}${stderr}`);
+    return stdout;
+  };
+  const own = join(host.bin, "iapeer");
+  assert.match(await ok(bundle, "install", "--dry-run"), /^run: systemctl --user restart /m);
+  await assert.rejects(Deno.stat(own), Deno.errors.NotFound);
+  const first = await ok(bundle, "install");
+  assert.match(
+    first,
+    /^INSTALLED program=.* version=\S+ service=iapeer-[0-9a-f]{12}\.service pid=/,
+  );
+  assert.match(
+    await ok(
+      own,
+      "adopt",
+      "--identity",
+      "codex-ann",
+      "--sock",
+      (await live.foreignServer("x")).sock,
+    ),
+    /^ADOPTED/,
+  );
+  const again = await ok(own, "install");
+  assert.notEqual(again.split(" pid=")[1], first.split(" pid=")[1]);
+  assert.equal((await host.call(own, ["uninstall"])).code, 1);
+  assert.match(await ok(own, "uninstall", "--stop-all"), /^UNINSTALLED root=/);
+  assert.deepEqual(filesOf(host.home), []);
+  assert.deepEqual([...Deno.readDirSync(live.root)].map(({ name }) => name), ["logs"]);
 });
 
 Deno.test("from source there is nothing to install, and the command line says so", async () => {

@@ -1,26 +1,12 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import config from "../deno.json" with { type: "json" };
+import { bundleIn } from "./fixtures/bundle.ts";
 import { Live } from "./live.ts";
 import { type Ran, run } from "./live_host.ts";
 
-const HERE = dirname(dirname(fileURLToPath(import.meta.url)));
 /** What launchd gives a job. */
 const LAUNCHD = "/usr/bin:/bin:/usr/sbin:/sbin";
-
-/** A bundle for this host: the gate's, or one that is built here and now. */
-async function bundleIn(dir: string): Promise<string> {
-  const built = Deno.env.get("IAPEER_BUNDLE");
-  if (built !== undefined) return built;
-  const output = join(dir, "iapeer");
-  const { code, stderr } = await run(Deno.execPath(), [
-    ...["run", "--quiet", "--allow-all", join(HERE, "scripts", "compile.ts")],
-    ...["--format", "bundle", "--output", output],
-  ]);
-  assert.equal(code, 0, stderr);
-  return output;
-}
 
 /** Runs the bundle in an environment that holds nothing but what is given. */
 function alone(

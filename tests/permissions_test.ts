@@ -46,31 +46,38 @@ Deno.test("permissionFlags() refuses what a list with commas cannot express", ()
 });
 
 Deno.test("permissionFlags() allows an installation its places, and nothing else more", () => {
-  const places = { prefix: "/opt/$&", configHome: "/home/bob/.config", cache: "/c/iapeer" };
+  const cache = "/home/bob/.cache/iapeer";
+  const places = { prefix: "/opt/$&", configHome: "/home/bob/.config", cache };
   const flags = permissionFlags("/r", "/home/bob", "/bin/iapeer", "/r", places);
   const plain = permissionFlags("/r", "/home/bob", "/bin/iapeer");
   const writes = [
     "/opt/$&/bin",
     "/home/bob/Library/LaunchAgents",
     "/home/bob/.config/systemd/user",
-    "/c/iapeer",
+    cache,
   ];
   assert.deepEqual(listOf(flags, "write"), ["/r", ...writes]);
   assert.deepEqual(listOf(flags, "read"), [...listOf(plain, "read"), "/bin/iapeer", ...writes]);
+  // A file that may be run by its path could be neither replaced nor removed.
+  assert.deepEqual([...listOf(flags, "run"), "/bin/iapeer"], listOf(plain, "run"));
   const others = (all: readonly string[]) =>
     all.filter((flag) => !/^--allow-(?:read|write|run)=/.test(flag));
   assert.deepEqual(others(flags), others(plain));
-  // A file that may be run could not be replaced.
-  assert.deepEqual(listOf(plain, "run"), [...listOf(flags, "run"), "/bin/iapeer"]);
-  for (const wrong of [{ ...places, prefix: "/a,b" }, { ...places, configHome: "/a,b" }]) {
+  for (const name of ["prefix", "configHome", "cache"] as const) {
+    const wrong = { ...places, [name]: "/a,b" };
     assert.throws(() => permissionFlags("/r", "/h", "/s", "/r", wrong), { name: "UsageError" });
   }
   assert.deepEqual(listOf(permissionFlags("/r", undefined, "/s", "/r", places), "write"), [
     "/r",
     "/opt/$&/bin",
     "/home/bob/.config/systemd/user",
-    "/c/iapeer",
+    cache,
   ]);
+  const { cache: _, ...uncached } = places;
+  assert.deepEqual(
+    listOf(permissionFlags("/r", "/home/bob", "/s", "/r", uncached), "write"),
+    ["/r", ...writes.filter((path) => path !== cache)],
+  );
 });
 
 Deno.test("permissionFlags() hold for a process that is started with them", () =>
