@@ -36,9 +36,6 @@ const ROTATE_TRIES = 50;
  */
 const patience = new Map<string, number>();
 
-/** A line that looks cut is looked at so often again, a millisecond apart. */
-const CUT_LOOKS = 20;
-
 /**
  * Appends one line.
  *
@@ -57,13 +54,7 @@ export function appendLine(
 ): void {
   const { sync = false, maxBytes = DEFAULTS.logBytes, keep = DEFAULTS.logsKept } = options;
   const lockPath = paths.lock(`${basename(path)}.log`);
-  let size: number;
-  {
-    // A rotation takes microseconds. One that takes longer has been stopped or
-    // hangs on its disk: it shall not hold up a record.
-    using _lock = shareLock(lockPath);
-    size = writeLine(path, line, sync);
-  }
+  const size = writeLocked(lockPath, path, line, sync);
   if (size >= maxBytes) rotate(lockPath, path, maxBytes, keep);
 }
 
@@ -89,8 +80,45 @@ function shareLock(lockPath: string): Disposable | undefined {
   return undefined;
 }
 
-/** Writes the line and tells the size of the file after it. */
-function writeLine(path: string, line: string, sync: boolean): number {
+/**
+ * Writes the line and tells the size of the file after it.
+ *
+ * A log that ends in the middle of a line was cut there, by a power loss or a
+ * full disk, or another writer is in the middle of its own: a file grows page by
+ * page. Nobody else writes while this one has the lock alone, so then it is
+ * known. Who does not get the lock has waited for one that has been stopped or
+ * hangs on its disk: it shall not hold up a record.
+ */
+function writeLocked(lockPath: string, path: string, line: string, sync: boolean): number {
+  for (let n = 0; n < LOCK_TRIES; n++) {
+    {
+      using shared = tryLock(lockPath, false);
+      const size = shared && writeLine(path, line, sync, false);
+      if (size !== undefined) return size;
+    }
+    {
+      using alone = tryLock(lockPath);
+      const size = alone && writeLine(path, line, sync, true);
+      if (size !== undefined) return size;
+    }
+    pause();
+  }
+  return writeLine(path, line, sync, true)!;
+}
+
+/**
+ * Writes the line.
+ *
+ * @param evenCut After a line that was cut, too: on a line of its own. A leading
+ * newline keeps the record one write.
+ * @returns The size of the file, or `undefined` if nothing was written.
+ */
+function writeLine(
+  path: string,
+  line: string,
+  sync: boolean,
+  evenCut: boolean,
+): number | undefined {
   let created = false;
   let file: Deno.FsFile;
   try {
@@ -103,10 +131,9 @@ function writeLine(path: string, line: string, sync: boolean): number {
   try {
     if (created) Deno.chmodSync(path, 0o600);
     const size = file.statSync().size;
-    // The last line may have been cut by a power loss or a full disk: start on
-    // a line of its own. A leading newline keeps the record one write.
-    const start = isCut(file, size) ? "\n" : "";
-    const bytes = new TextEncoder().encode(`${start}${line}\n`);
+    const cut = endsInLine(file, size);
+    if (cut && !evenCut) return undefined;
+    const bytes = new TextEncoder().encode(`${cut ? "\n" : ""}${line}\n`);
     writeAll(file, bytes);
     if (sync) {
       file.syncSync();
@@ -116,21 +143,6 @@ function writeLine(path: string, line: string, sync: boolean): number {
   } finally {
     file.close();
   }
-}
-
-/**
- * Tells whether the last line was cut. A file grows page by page while another
- * process writes, which may be kept from going on for a while, so only one that
- * still ends in the middle of a line some moments later counts: a newline too
- * many would leave an empty line.
- */
-function isCut(file: Deno.FsFile, size: number): boolean {
-  if (!endsInLine(file, size)) return false;
-  for (let n = 0; n < CUT_LOOKS; n++) {
-    pause();
-    if (!endsInLine(file, file.statSync().size)) return false;
-  }
-  return true;
 }
 
 /** A millisecond, without giving way to anything else in this process. */
