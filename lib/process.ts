@@ -30,7 +30,10 @@ export interface RunOptions {
   readonly maxBytes?: number;
   /** Keep the last `maxBytes` of stdout in place of the first. */
   readonly keepTail?: boolean;
-  /** Working directory. */
+  /**
+   * Working directory; `/` unless told. From one that was removed, as this
+   * process's own may be, nothing can be started [measured, 2.9.6].
+   */
   readonly cwd?: string;
 }
 
@@ -61,14 +64,14 @@ const NOT_STARTED = {
  */
 export const denoTools: Tools = {
   async run(tool, args, options = {}) {
-    const { timeoutMs = 3000, maxBytes = 4 * 1024 * 1024, keepTail = false, cwd } = options;
+    const { timeoutMs = 3000, maxBytes = 4 * 1024 * 1024, keepTail = false, cwd = "/" } = options;
     let child: Deno.ChildProcess;
     try {
       child = new Deno.Command(tool, {
         args: [...args],
         // ps cuts its lines at COLUMNS even when piped [measured, procps].
         env: { LC_ALL: "C", COLUMNS: "" },
-        ...(cwd === undefined ? {} : { cwd }),
+        cwd,
         stdin: "null",
         stdout: "piped",
         stderr: "piped",

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { denoTools, failureOf, runOnTerminal, spawnChild } from "../lib/process.ts";
 import { denoHost, inspect, livenessOf } from "../lib/host.ts";
-import { inTempDir, result, until } from "./fixtures/root.ts";
+import { inTempDir, result, runJob, until } from "./fixtures/root.ts";
 
 function sh(script: string, ...args: string[]): [string, string[]] {
   return ["sh", ["-c", script, "sh", ...args]];
@@ -155,4 +155,8 @@ Deno.test("spawnChild() throws when there is no such program", () => {
 Deno.test("runOnTerminal() gives the exit code, 128 + n after signal n", () => {
   assert.equal(runOnTerminal(...sh("exit 3")), 3);
   assert.equal(runOnTerminal(...sh("kill -TERM $$")), 143);
+});
+
+Deno.test("run() needs no working directory of its own: it may have been removed", async () => {
+  assert.deepEqual(JSON.parse(await runJob("removedDir")), { code: 0, stdout: "/\n" });
 });
