@@ -280,7 +280,7 @@ Deno.test({
     for (const [name, script] of Object.entries(standIns)) {
       await Deno.writeTextFile(join(bin, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
     }
-    const unit = `iapeer-${serviceSuffix(live.root, Deno.env.get("HOME")!)}.service`;
+    const unit = `iapeer-${await serviceSuffix(live.root, Deno.env.get("HOME")!)}.service`;
     const program = join(live.base, "gone", "iapeer");
     await Deno.writeTextFile(
       join(config, "systemd", "user", unit),
