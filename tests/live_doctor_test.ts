@@ -123,11 +123,12 @@ Deno.test("doctor wraps text to the terminal, colours it, and leaves remedies wh
   const joined = (await shown("-J")).split("\n").map((line) => line.trimEnd());
   const at = joined.findIndex((line) => line.startsWith("warning  files"));
   assert(at >= 0, joined.join("\n"));
-  const text = joined.slice(at, joined.findIndex((line) => line.startsWith("ok       sockets")));
+  const next = joined.findIndex((line, n) => n > at && /^(?:ok|warning|problem) +\w/.test(line));
+  const text = joined.slice(at, next);
   const remedy = text.pop();
   assert.equal(remedy, `${" ".repeat(26)}chmod 600 ${live.ctx.paths.lifecycleLog}`);
   assert(remedy.length > 80, "longer than a line of the terminal");
-  assert.equal(text.length, 2, "the text took two lines");
+  assert(text.length >= 2, "the text took more than a line");
   assert(text.every((line) => line.length <= 80));
   assert.match(text[1]!, /^ {24}\S/, "the second below the first");
   assert((await shown("-e")).includes("\x1b[33mwarning"), "yellow");
