@@ -8,12 +8,13 @@
  */
 
 import { buildApplication, run, text_en } from "@stricli/core";
-import { type App, configureDiagnostics, writeQuietly } from "./commands/app.ts";
+import { type App, configureDiagnostics } from "./commands/app.ts";
 import { routes } from "./commands/routes.ts";
-import { versionLine } from "./lib/build.ts";
+import { answersVersion, versionLine } from "./lib/build.ts";
 import { messageOf } from "./lib/context.ts";
 import { dropNodeShim, setLoaderVariablesAside } from "./lib/environment.ts";
 import { EXIT, IapeerError, isStorageTrouble } from "./lib/errors.ts";
+import { writeQuietly } from "./lib/output.ts";
 
 const application = buildApplication(routes, {
   name: "iapeer",
@@ -80,13 +81,9 @@ async function main(args: readonly string[]): Promise<number> {
  * @param args The user's arguments.
  */
 export function start(args: readonly string[]): void {
-  // Nothing is pending: without Deno.exit() this ends 7 ms sooner [measured, Deno 2.9.6].
-  if (args.length === 1 && (args[0] === "--version" || args[0] === "-v")) {
-    return writeQuietly(Deno.stdout, `${versionLine()}\n`);
-  }
   // Deno keeps what V8 has compiled for the next start, but only once this module
   // has been evaluated and the event loop has turned [measured, 2.9.6].
   main(args).then((code) => setTimeout(() => Deno.exit(code)));
 }
 
-if (import.meta.main) start(Deno.args);
+if (import.meta.main && !answersVersion(Deno.args)) start(Deno.args);

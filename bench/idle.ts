@@ -157,7 +157,7 @@ function cpuOf(dir: string): number {
   }
 }
 
-function memoryOf(pids: readonly number[]): { private: number; pss: number } {
+export function memoryOf(pids: readonly number[]): { private: number; pss: number } {
   let own = 0;
   let pss = 0;
   for (const pid of pids) {

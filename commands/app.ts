@@ -10,6 +10,7 @@ import { headDir } from "../lib/build.ts";
 import { chooseRoot, openRoot } from "../lib/config.ts";
 import { type Context, contextOf } from "../lib/context.ts";
 import { UsageError } from "../lib/errors.ts";
+import { writeQuietly } from "../lib/output.ts";
 
 /** The process as commands see it. */
 export interface App extends CommandContext {
@@ -102,21 +103,6 @@ export async function configureDiagnostics(): Promise<void> {
       { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["console"] },
     ],
   });
-}
-
-/**
- * Writes to a standard stream; a reader that has left is no error of ours.
- *
- * @param stream Where to.
- * @param text What.
- */
-export function writeQuietly(stream: { writeSync(p: Uint8Array): number }, text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  try {
-    for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
-  } catch (error) {
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
-  }
 }
 
 const STYLES = { bold: "1", dim: "2", red: "31", green: "32", yellow: "33" } as const;

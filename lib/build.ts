@@ -5,6 +5,7 @@
  */
 
 import config from "../deno.json" with { type: "json" };
+import { writeQuietly } from "./output.ts";
 import { dirname } from "./path.ts";
 
 /** From a checkout; as one file with npm's Deno in it; or by `deno compile`. */
@@ -95,4 +96,18 @@ export function headDir(): string | undefined {
  */
 export function versionLine(): string {
   return `iapeer ${config.version} (${format()}, ${Deno.build.target}, deno ${Deno.version.deno})`;
+}
+
+/**
+ * Answers the question for the version, if that is all that is asked: nothing
+ * else has to be loaded for it, and nothing is pending afterwards, so that the
+ * process ends without `Deno.exit()`, which takes 7 ms [measured, Deno 2.9.6].
+ *
+ * @param args The user's arguments.
+ * @returns Whether that was it.
+ */
+export function answersVersion(args: readonly string[]): boolean {
+  if (args.length !== 1 || (args[0] !== "--version" && args[0] !== "-v")) return false;
+  writeQuietly(Deno.stdout, `${versionLine()}\n`);
+  return true;
 }

@@ -218,9 +218,8 @@ export async function launchLocked(
   } = {},
 ): Promise<Launched> {
   checkTmux(identity);
-  await checkProgram(ctx.host.tools, spec);
+  const [boot] = await Promise.all([bootId(ctx.host), checkProgram(ctx.host.tools, spec)]);
   const before = readSession(ctx, identity);
-  const boot = await bootId(ctx.host);
   const starting: SessionRecord = {
     identity,
     state: "starting",

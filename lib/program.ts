@@ -34,7 +34,10 @@ export async function checkProgram(tools: Tools, spec: Spec): Promise<void> {
       throw new IapeerError("Cannot launch: an argument or variable holds a NUL character");
     }
   }
-  if (!isAbsolute(spec.cwd) || !await is(tools, "-d", spec.cwd)) {
+  // Nearly always all is well, and one process tells; what is wrong takes more.
+  const absolute = isAbsolute(spec.cwd);
+  if (absolute && (await tools.run("test", everything(name, spec))).code === 0) return;
+  if (!absolute || !await is(tools, "-d", spec.cwd)) {
     throw new IapeerError(
       `Cannot launch in "${spec.cwd}": there is no such directory; create it or give another --cwd`,
     );
@@ -63,29 +66,40 @@ export function checkTmux(identity: string): void {
   if (without !== undefined) throw new IapeerError(`Cannot start "${identity}": ${without}`);
 }
 
+/** All that has to hold, as one expression. The paths are absolute: none looks like an operator. */
+function everything(name: string, { cwd, tmuxConf, env }: Spec): string[] {
+  const conf = tmuxConf === undefined ? [] : ["-r", tmuxConf, "-a"];
+  const any = candidates(name, cwd, env).flatMap((path) => ["-o", ...executable(path)]).slice(1);
+  return ["-d", cwd, "-a", "-x", cwd, "-a", ...conf, "(", ...any, ")"];
+}
+
+/** Where the program may be. */
+function candidates(name: string, cwd: string, env: Spec["env"]): string[] {
+  if (isAbsolute(name)) return [name];
+  if (name.includes("/")) return [join(cwd, name)];
+  return (env["PATH"] ?? DEFAULT_PATH).split(":").map((dir) =>
+    isAbsolute(dir) ? join(dir, name) : join(cwd, dir, name)
+  );
+}
+
 async function checkExecutable(tools: Tools, name: string, spec: Spec): Promise<void> {
+  const paths = candidates(name, spec.cwd, spec.env);
+  const found = await Promise.all(paths.map((path) => is(tools, ...executable(path))));
+  if (found.includes(true)) return;
   if (name.includes("/")) {
-    const path = isAbsolute(name) ? name : join(spec.cwd, name);
-    if (await isExecutable(tools, path)) return;
     throw new IapeerError(
-      await is(tools, "-e", path)
+      await is(tools, "-e", paths[0]!)
         ? `Cannot launch "${name}": it is not an executable file; run: chmod +x, or name its interpreter`
         : `Cannot launch "${name}": there is no such file; check the path`,
     );
   }
-  const dirs = (spec.env["PATH"] ?? DEFAULT_PATH).split(":").map((dir) =>
-    isAbsolute(dir) ? dir : join(spec.cwd, dir)
+  throw new IapeerError(
+    `Cannot launch "${name}": no such program on PATH; install it or give its whole path`,
   );
-  const found = await Promise.all(dirs.map((dir) => isExecutable(tools, join(dir, name))));
-  if (!found.includes(true)) {
-    throw new IapeerError(
-      `Cannot launch "${name}": no such program on PATH; install it or give its whole path`,
-    );
-  }
 }
 
-function isExecutable(tools: Tools, path: string): Promise<boolean> {
-  return is(tools, "-f", path, "-a", "-x", path);
+function executable(path: string): string[] {
+  return ["-f", path, "-a", "-x", path];
 }
 
 async function is(tools: Tools, ...expression: string[]): Promise<boolean> {

@@ -181,7 +181,7 @@ unpack() (
   genuine "$_iap_new/package/deno" "$_iap_new/iapeer.mjs" ||
     fail 1 "Cannot unpack \"$_iap_self\": it is damaged; get it again"
   _iap_said=$("$_iap_new/package/deno" --version 2>&1) ||
-    cannot_use "this build for @TARGET@ does not run there on $(uname -sm) (${_iap_said:-no word})"
+    fail 1 "Cannot run the build for @TARGET@ on $(uname -sm): ${_iap_said:-it ended without a word}; get the one for this system, or, if no program may be run from \"$_iap_cache\", set IAPEER_CACHE to a folder from which they may"
 
   rm -rf -- "$_iap_dir/iapeer" "$_iap_dir/iapeer.mjs" "$_iap_dir/stamp"
   {

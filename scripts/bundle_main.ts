@@ -5,6 +5,6 @@
  */
 
 import { args } from "./bundle_args.ts";
-import { start } from "../main.ts";
+import { answersVersion } from "../lib/build.ts";
 
-start(args);
+if (!answersVersion(args)) import("../main.ts").then(({ start }) => start(args));

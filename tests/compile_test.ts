@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TOOLS } from "../lib/permissions.ts";
+import { bundleProgram } from "../scripts/bundle.ts";
 import { parseOrder } from "../scripts/compile.ts";
 import { compileArgs, compileError, NoDenortError } from "../scripts/denort.ts";
 import { targetOf, TARGETS } from "../scripts/targets.ts";
@@ -171,6 +172,18 @@ Deno.test("two checkouts of one commit build the same bytes; auto falls back to 
     for (const path of [HERE, dir, "/.cache/deno/", "registry."]) {
       assert(!text.includes(path), path);
     }
+  }));
+
+Deno.test("a program that needs Node's modules is not built", () =>
+  inTempDir(async (dir) => {
+    const checkout = await checkoutIn(dir);
+    const sweep = join(checkout, "lib", "sweep.ts");
+    const text = await Deno.readTextFile(sweep);
+    await Deno.writeTextFile(sweep, text.replace('"./path.ts"', '"node:path"'));
+    await assert.rejects(bundleProgram(checkout, "scripts/bundle_main.ts"), {
+      name: "IapeerError",
+      message: /imports "node:path", which every start would wait for; use .* lib\/path\.ts$/,
+    });
   }));
 
 /** An npm with one package, whose registry says what `integrity` says. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { denoTools } from "../lib/process.ts";
+import { denoTools, type Tools } from "../lib/process.ts";
 import { checkProgram } from "../lib/program.ts";
 import type { Spec } from "../lib/sessions.ts";
 import { inTempDir, noTools, result, toolsThat } from "./fixtures/root.ts";
@@ -30,7 +30,15 @@ Deno.test("checkProgram() finds programs as execvp would", () =>
       spec(dir, ["it's (one)"], { env: { PATH: "bin" } }),
       spec(dir, ["sh"], { tmuxConf: "/dev/null" }),
     ];
-    for (const one of good) await checkProgram(denoTools, one);
+    let asked = 0;
+    const counted: Tools = {
+      run(tool, args) {
+        asked++;
+        return denoTools.run(tool, args);
+      },
+    };
+    for (const one of good) await checkProgram(counted, one);
+    assert.equal(asked, good.length, "one process for each");
   }));
 
 Deno.test("checkProgram() names what is missing, and the remedy", () =>
@@ -91,7 +99,7 @@ Deno.test("checkProgram() names what is missing, and the remedy", () =>
   }));
 
 Deno.test("checkProgram() refuses a directory that may not be entered", async () => {
-  const tools = toolsThat((_, [test]) => ({ code: test === "-x" ? 1 : 0 }));
+  const tools = toolsThat((_, args) => ({ code: args.includes("-x") ? 1 : 0 }));
   await assert.rejects(checkProgram(tools, spec("/locked", ["sh"])), {
     message: 'Cannot launch in "/locked": you may not enter it; give another --cwd',
   });
