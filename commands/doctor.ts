@@ -3,7 +3,7 @@ import { EXIT } from "../lib/errors.ts";
 import { type App, contextFor, type JsonFlags, paint, printJson, say } from "./app.ts";
 
 interface Flags extends JsonFlags {
-  readonly drill: boolean;
+  readonly noDrill: boolean;
 }
 
 const COLOURS = { ok: "green", warning: "yellow", problem: "red" } as const;
@@ -19,7 +19,7 @@ export default async function (this: App, flags: Flags): Promise<void> {
   const of = examined(contextFor(flags, false));
   const findings = await examine(of);
   if (!flags.json) { for (const finding of findings) print(this, finding); }
-  const held = flags.drill ? await examineByDrill(of) : undefined;
+  const held = flags.noDrill ? undefined : await examineByDrill(of);
   if (held !== undefined) findings.push(held.finding);
   const count = (level: Level) => findings.filter((one) => one.level === level).length;
   if (count("problem") > 0) this.process.exitCode = EXIT.refused;

@@ -9,7 +9,7 @@ import { type App, callersDir, contextFor, type RootFlags, say } from "./app.ts"
 
 interface Flags extends RootFlags {
   readonly prefix?: string;
-  readonly service: boolean;
+  readonly noService: boolean;
   readonly dryRun: boolean;
 }
 
@@ -20,7 +20,7 @@ export default async function (this: App, flags: Flags): Promise<void> {
     from: selfPath(),
     prefix: prefixOf(flags.prefix),
     version: versionLine(),
-    service: flags.service,
+    service: !flags.noService,
     cache: Deno.env.get("IAPEER_CACHE") || Deno.env.get("XDG_CACHE_HOME") ? cacheDir() : undefined,
     steps: flags.dryRun ? toldSteps((line) => say(this, line)) : realSteps(ctx.host),
   });

@@ -268,10 +268,11 @@ const doctor = buildCommand({
   loader: () => import("./doctor.ts"),
   parameters: {
     flags: {
-      drill: {
+      noDrill: {
         kind: "boolean",
-        brief: "Hold a fire drill at the end",
-        default: true,
+        brief: "Hold no fire drill at the end",
+        default: false,
+        withNegated: false,
       },
       json,
       root,
@@ -293,10 +294,11 @@ const install = buildCommand({
   parameters: {
     flags: {
       prefix,
-      service: {
+      noService: {
         kind: "boolean",
-        brief: "Keep iapeer supervise running as a service of the user (launchd, systemd)",
-        default: true,
+        brief: "Leave it to you to keep iapeer supervise running",
+        default: false,
+        withNegated: false,
       },
       dryRun,
       root,
@@ -304,7 +306,6 @@ const install = buildCommand({
   },
   docs: {
     brief: "Install the binary and the supervisor's service; again: update in place",
-    customUsage: ["[--prefix DIR] [--no-service] [--dry-run] [--root DIR]"],
   },
 });
 
