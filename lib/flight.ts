@@ -64,6 +64,8 @@ export class FlightRecorder implements Disposable {
   readonly #values = new Float64Array(
     new SharedArrayBuffer(FLIGHT_SAMPLES * FIELDS * Float64Array.BYTES_PER_ELEMENT),
   );
+  /** To start the sampler, which holds this thread up, once the caller has done what cannot wait. */
+  readonly #soon: ReturnType<typeof setTimeout>;
   #worker: Worker | undefined;
 
   /**
@@ -80,6 +82,10 @@ export class FlightRecorder implements Disposable {
       this.#values.set([Date.now(), ...first]);
       Atomics.store(this.#control, 1, 1);
     }
+    this.#soon = setTimeout(() => this.#start(also, stepMs));
+  }
+
+  #start(also: () => void, stepMs: number): void {
     const url = URL.createObjectURL(new Blob([SAMPLER], { type: "text/javascript" }));
     try {
       this.#worker = new Worker(url, { type: "module" });
@@ -134,6 +140,7 @@ export class FlightRecorder implements Disposable {
 
   /** Stops sampling. */
   [Symbol.dispose](): void {
+    clearTimeout(this.#soon);
     Atomics.store(this.#control, 0, 1);
     Atomics.notify(this.#control, 0);
     Atomics.notify(this.#control, 2);
