@@ -52,6 +52,12 @@ function split(args: readonly string[]): { own: string[]; rest: string[] | undef
     : { own: args.slice(0, at), rest: args.slice(at + 1) };
 }
 
+/** `--root` may come before the command, too; it is the command's all the same. */
+function commandFirst(args: readonly string[]): string[] {
+  const length = args[0] === "--root" ? 2 : args[0]?.startsWith("--root=") ? 1 : 0;
+  return [...args.slice(length), ...args.slice(0, length)];
+}
+
 async function main(args: readonly string[]): Promise<number> {
   dropNodeShim();
   setLoaderVariablesAside();
@@ -69,7 +75,7 @@ async function main(args: readonly string[]): Promise<number> {
     colour: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR"),
   };
   if (own.length === 0) own.push("--help");
-  await run(application, own, app);
+  await run(application, commandFirst(own), app);
   const code = app.process.exitCode ?? EXIT.internal;
   // Negative codes are the parser's own: it could not make sense of the command line.
   return code >= 0 ? code : code === -4 || code === -5 ? EXIT.usage : EXIT.internal;

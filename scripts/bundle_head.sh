@@ -220,6 +220,7 @@ spell "$_iap_self"
 }
 _iap_self=$_iap_spelled
 
+_iap_command=
 _iap_root=
 _iap_prefix=
 _iap_takes=
@@ -232,6 +233,7 @@ for _iap_word in "$@"; do
   --prefix=*) _iap_prefix=${_iap_word#--prefix=} ;;
   --root) _iap_takes=root: && continue ;;
   --prefix) _iap_takes=prefix: && continue ;;
+  *) _iap_command=${_iap_command:-$_iap_word} ;;
   esac
   _iap_takes=
 done
@@ -272,7 +274,7 @@ intact || unpack || exit $?
 set -- "$_iap_dir/iapeer.mjs" "$_iap_self" "${PWD-}" "${DENO_DIR+=$DENO_DIR}" \
   "${DENO_NO_UPDATE_CHECK+=$DENO_NO_UPDATE_CHECK}" "$@"
 export DENO_DIR="$_iap_dir.v8" DENO_NO_UPDATE_CHECK=1
-case ${6-} in
+case $_iap_command in
 install | uninstall)
   spell "${_iap_prefix:-${HOME-}/.local}"
   _iap_prefix=$_iap_spelled

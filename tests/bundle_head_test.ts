@@ -48,6 +48,7 @@ for (const shell of SHELLS) {
       [["status"], { IAPEER_ROOT: "" }, `${home}/.iapeer`],
       [["status", "--root", "/srv/y"], { IAPEER_ROOT: "/srv/x" }, "/srv/y"],
       [["status", "--root=/srv//./a/../y/"], {}, "/srv/y"],
+      [["--root", "/srv/y", "status"], {}, "/srv/y"],
       [["launch", "--root", "/srv/y", "--", "--root", "/no"], {}, "/srv/y"],
       [["status", "--root", "new/er"], {}, `${top}/new/er`],
       [["status", "--root", "link"], {}, `${top}/link`, real],
@@ -83,6 +84,7 @@ Deno.test("a bundle permits the places of an installation to install and uninsta
   for (const word of ["install", "uninstall"]) {
     const expected = permissionFlags(root, home, path, root, places);
     assert.deepEqual(await flagsFor([word]), expected);
+    assert.deepEqual(await flagsFor(["--root", root, word]), expected);
   }
   assert.deepEqual(
     await flagsFor(["install", "--prefix", "/opt/x/", "--root=/r"], { XDG_CONFIG_HOME: "/etc/x" }),

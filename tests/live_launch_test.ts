@@ -216,3 +216,16 @@ Deno.test("a root that is spelled through a symlink is the same root", async () 
   assert.equal(live.records("server-exit").length, 1);
   assert.equal(live.snapshots(session.serverPid).length, 1);
 });
+
+Deno.test("--root may come before the command, too", async () => {
+  await using live = await Live.open();
+  await live.launch("claude-bob");
+  const [program, args] = live.command(["status"]);
+  const before = args.slice(0, args.indexOf("status"));
+  for (const root of [["--root", live.root], [`--root=${live.root}`]]) {
+    const all = [...before, ...root, "status", "--json"];
+    const { code, stdout, stderr } = await run(program, all, { env: live.env() });
+    assert.equal(code, 0, stderr);
+    assert.equal(JSON.parse(stdout)[0].identity, "claude-bob");
+  }
+});
