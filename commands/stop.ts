@@ -1,6 +1,6 @@
-import { messageOf } from "../lib/context.ts";
+import { type Context, messageOf } from "../lib/context.ts";
 import { UsageError } from "../lib/errors.ts";
-import { listSessions, needSession } from "../lib/sessions.ts";
+import { listSessions, readSession } from "../lib/sessions.ts";
 import { NotRunningError, stop } from "../lib/stop.ts";
 import { type App, contextFor, type RootFlags, say } from "./app.ts";
 
@@ -15,7 +15,7 @@ export default async function (this: App, flags: Flags, ...given: string[]): Pro
   }
   const ctx = contextFor(flags);
   const identities = flags.all
-    ? listSessions(ctx).filter((identity) => !needSession(ctx, identity).external)
+    ? listSessions(ctx).filter((identity) => !isExternal(ctx, identity))
     : given;
   const results = await Promise.allSettled(identities.map(async (identity) => {
     const recorded = await stop(ctx, identity);
@@ -28,5 +28,14 @@ export default async function (this: App, flags: Flags, ...given: string[]): Pro
   for (const error of errors) this.process.stderr.write(`iapeer: ${messageOf(error)}\n`);
   if (errors.length > 1) {
     this.process.exitCode = Math.max(...errors.map((error) => error?.exitCode ?? 70));
+  }
+}
+
+/** Whether it is adopted. One whose record cannot be read is not passed over: its stop says why. */
+function isExternal(ctx: Context, identity: string): boolean {
+  try {
+    return readSession(ctx, identity)?.external === true;
+  } catch {
+    return false;
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { assertRecorded, assertSilent, Live, SLEEP } from "./live.ts";
-import { sendSignal } from "./live_host.ts";
+import { isRunning, sendSignal } from "./live_host.ts";
 
 Deno.test("stop is silent, removes the socket, and stays stopped over a tick", async () => {
   await using live = await Live.open();
@@ -218,3 +218,21 @@ for (const name of NASTY_ROOTS) {
     );
   });
 }
+
+Deno.test("stop --all stops every session though the record of one is corrupt", async () => {
+  await using live = await Live.open();
+  const sessions = await Promise.all(
+    ["claude-ann", "claude-bob", "claude-cat"].map((identity) => live.launch(identity)),
+  );
+  await Deno.writeTextFile(live.ctx.paths.session("claude-bob"), "{");
+  const { code, stdout, stderr } = await live.cli(["stop", "--all"]);
+  assert.equal(code, 1);
+  assert.deepEqual(stdout.trim().split("\n").sort(), [
+    "STOPPED identity=claude-ann",
+    "STOPPED identity=claude-cat",
+  ]);
+  assert.match(stderr, /^iapeer: Cannot find the session "claude-bob": .*\n$/);
+  for (const { identity, serverPid } of sessions) {
+    assert.equal(await isRunning(serverPid), identity === "claude-bob");
+  }
+});
