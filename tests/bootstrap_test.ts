@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { permissionFlags } from "../lib/permissions.ts";
+import { writeProgram } from "./fixtures/program.ts";
 
 const HERE = dirname(dirname(fileURLToPath(import.meta.url)));
 const PIN = Deno.readTextFileSync(join(HERE, ".deno-version")).trim();
@@ -112,7 +113,7 @@ class Place implements Disposable {
       const path = join(dir, name);
       if (exists(path)) Deno.removeSync(path);
       if (text !== undefined) {
-        Deno.writeTextFileSync(path, `${text}\n`, { mode: 0o755 });
+        writeProgram(path, `${text}\n`);
       }
     }
   }
@@ -129,14 +130,13 @@ class Place implements Disposable {
   /** A Deno that prints what it is asked to run, its environment and place. */
   recorder(): string {
     const path = join(this.top, "recorder");
-    Deno.writeTextFileSync(
+    writeProgram(
       path,
       `#!/bin/sh
 case " $* " in *"/scripts/permissions.ts "*) exec '${Deno.execPath()}' "$@" ;; esac
 printf '%s\\0' "$$" "$(pwd -P)" "$(/usr/bin/env)" "$@"
 exit 7
 `,
-      { mode: 0o755 },
     );
     return path;
   }
@@ -278,9 +278,7 @@ for (const shell of ["sh", "dash", "bash", "busybox"]) {
     using place = new Place();
     const command = join(place.top, "by-shell");
     const call = shell === "busybox" ? `'${path}' sh` : `'${path}'`;
-    Deno.writeTextFileSync(command, `#!/bin/sh\nexec ${call} "$SCRIPT" "$@"`, {
-      mode: 0o755,
-    });
+    writeProgram(command, `#!/bin/sh\nexec ${call} "$SCRIPT" "$@"`);
     const seen = await place.record(AWKWARD, { SCRIPT: place.iapeer }, {
       command,
     });

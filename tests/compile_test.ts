@@ -8,6 +8,7 @@ import { compileArgs, compileError, NoDenortError } from "../scripts/denort.ts";
 import { targetOf, TARGETS } from "../scripts/targets.ts";
 import { inTempDir } from "./fixtures/root.ts";
 import { type Ran, run } from "./live_host.ts";
+import { writeProgram } from "./fixtures/program.ts";
 
 const HERE = dirname(dirname(fileURLToPath(import.meta.url)));
 const PIN = Deno.version.deno;
@@ -192,14 +193,14 @@ async function fakeNpm(dir: string, files: Readonly<Record<string, string>>, int
   await Deno.mkdir(join(dir, "package"), { recursive: true });
   await Deno.mkdir(bin, { recursive: true });
   for (const [name, text] of Object.entries(files)) {
-    await Deno.writeTextFile(join(dir, "package", name), text, { mode: 0o755 });
+    writeProgram(join(dir, "package", name), text);
   }
   const tgz = join(dir, "fake.tgz");
   const { code, stderr } = await run("tar", ["-czf", tgz, "-C", dir, "package"]);
   assert.equal(code, 0, stderr);
   const hash = await crypto.subtle.digest("SHA-512", await Deno.readFile(tgz));
   const real = `sha512-${new Uint8Array(hash).toBase64()}`;
-  await Deno.writeTextFile(
+  writeProgram(
     join(bin, "npm"),
     `#!/bin/sh
 case $1 in
@@ -211,7 +212,6 @@ pack)
   ;;
 esac
 `,
-    { mode: 0o755 },
   );
   return { PATH: `${bin}:${Deno.env.get("PATH")}` };
 }

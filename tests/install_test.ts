@@ -8,12 +8,13 @@ import { serviceOf, servicePath, serviceState, serviceSuffix } from "../lib/serv
 import { realSteps, shellWord, toldSteps } from "../lib/steps.ts";
 import { inTempDir, noTools, toolsThat, until } from "./fixtures/root.ts";
 import { AWKWARD, must } from "./fixtures/service.ts";
+import { writeProgram } from "./fixtures/program.ts";
 
 const STEPS = realSteps(denoHost);
 
 /** A program that tells its version, and may do something before. */
 function program(path: string, version: string, before = ""): string {
-  Deno.writeTextFileSync(path, `#!/bin/sh\n${before}\necho ${version}\n`, { mode: 0o755 });
+  writeProgram(path, `#!/bin/sh\n${before}\necho ${version}\n`);
   return path;
 }
 

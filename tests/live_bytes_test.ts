@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { daemon, parentOf } from "./fixtures/daemon.ts";
 import { Live, SLEEP } from "./live.ts";
 import { run, toolsOnly } from "./live_host.ts";
+import { writeProgram } from "./fixtures/program.ts";
 
 /** Writes what it was given, each value ended by NUL, and appears whole. */
 const WITNESS = [
@@ -19,11 +20,6 @@ interface Given {
   readonly argv: string[];
   /** Each byte one character, for variables that are not UTF-8. */
   readonly env: Map<string, string>;
-}
-
-async function writeWitness(path: string): Promise<void> {
-  await Deno.writeTextFile(path, WITNESS);
-  await Deno.chmod(path, 0o755);
 }
 
 /** Each byte as the character of that number. */
@@ -65,7 +61,7 @@ const AWKWARD = [
 Deno.test("argv reaches the program byte for byte", async () => {
   await using live = await Live.open();
   const program = join(live.base, "w");
-  await writeWitness(program);
+  writeProgram(program, WITNESS);
   await live.launch("claude-bob", ["--env", `OUT=${live.base}/out`], [program, ...AWKWARD]);
   assert.deepEqual((await given(live)).argv, [program, ...AWKWARD]);
 });
@@ -73,7 +69,7 @@ Deno.test("argv reaches the program byte for byte", async () => {
 Deno.test("argv of 1000 arguments and one of 10 KiB reach the program", async () => {
   await using live = await Live.open();
   const program = join(live.base, "w");
-  await writeWitness(program);
+  writeProgram(program, WITNESS);
   const args = [...Array.from({ length: 1000 }, (_, n) => String(n)), "x".repeat(10_240)];
   await live.launch("claude-bob", ["--env", `OUT=${live.base}/out`], [program, ...args]);
   assert.deepEqual((await given(live)).argv, [program, ...args]);
@@ -86,7 +82,7 @@ for (
     await using live = await Live.open();
     const program = join(live.base, name);
     await Deno.mkdir(join(program, ".."), { recursive: true });
-    await writeWitness(program);
+    writeProgram(program, WITNESS);
     await live.launch("claude-bob", ["--env", `OUT=${live.base}/out`], [program]);
     assert.deepEqual((await given(live)).argv, [program]);
   });
@@ -94,7 +90,7 @@ for (
 
 Deno.test("a command that is found on the PATH given, whatever characters it has", async () => {
   await using live = await Live.open();
-  await writeWitness(join(live.base, "w=x y;"));
+  writeProgram(join(live.base, "w=x y;"), WITNESS);
   const env = { OUT: join(live.base, "out"), PATH: `${live.base}:${Deno.env.get("PATH")}` };
   await live.launch("claude-bob", [], ["w=x y;", ";"], { env });
   const { argv } = await given(live);
@@ -104,7 +100,7 @@ Deno.test("a command that is found on the PATH given, whatever characters it has
 Deno.test("a command named relative to the working directory is found there", async () => {
   await using live = await Live.open();
   await Deno.mkdir(join(live.base, "d"));
-  await writeWitness(join(live.base, "d", "w"));
+  writeProgram(join(live.base, "d", "w"), WITNESS);
   const flags = ["--cwd", "d", "--env", `OUT=${live.base}/out`];
   await live.launch("claude-bob", flags, ["./w"], { cwd: live.base });
   const { cwd, argv } = await given(live);
@@ -117,7 +113,7 @@ for (const name of ["two words", "#{pid}", "#(id)", "%s", "$HOME;", "##[x]", "ü
     const cwd = join(live.base, name);
     await Deno.mkdir(cwd);
     const program = join(live.base, "w");
-    await writeWitness(program);
+    writeProgram(program, WITNESS);
     const env = { OUT: join(live.base, "out") };
     // Once by the flag, once as the directory of the caller.
     await live.launch("claude-bob", ["--cwd", cwd], [program], { env });
@@ -136,7 +132,7 @@ const NOT_THE_CALLERS =
 Deno.test("environment and --env reach the program byte for byte", async () => {
   await using live = await Live.open();
   const program = join(live.base, "w");
-  await writeWitness(program);
+  writeProgram(program, WITNESS);
   const values = Object.fromEntries(AWKWARD.map((value, n) => [`AWKWARD_${n}`, value]));
   const flags = Object.fromEntries(AWKWARD.map((value, n) => [`FLAG_${n}`, value]));
   const caller: Record<string, string> = {
@@ -210,7 +206,7 @@ for (const supervised of [false, true]) {
       await using live = await Live.open();
       if (supervised) await daemon(live);
       const program = join(live.base, "w");
-      await writeWitness(program);
+      writeProgram(program, WITNESS);
       const args = ["launch", "--identity", "claude-bob", "--", program];
       const [deno, all] = live.command(args);
       const env = live.env({ OUT: join(live.base, "out") });
@@ -225,7 +221,7 @@ for (const supervised of [false, true]) {
 Deno.test("a supervisor's own variables reach no session, those of whoever asks do", async () => {
   await using live = await Live.open();
   const program = join(live.base, "w");
-  await writeWitness(program);
+  writeProgram(program, WITNESS);
   const [deno, all] = live.command(["supervise", "--interval", "3600"]);
   const supervisor = live.startOther("sh", ["-c", WITH_BYTES, "sh", deno, ...all], {
     env: { SUPERVISORS: "1", LD_TEST_ONLY: "supervisor", OUT: "/nowhere" },
@@ -253,7 +249,7 @@ Deno.test("a supervisor's own variables reach no session, those of whoever asks 
 Deno.test("start gives the program the environment that it was launched with", async () => {
   await using live = await Live.open();
   const program = join(live.base, "w");
-  await writeWitness(program);
+  writeProgram(program, WITNESS);
   const env = { OUT: join(live.base, "out"), COLOUR: "red", LD_LIBRARY_PATH: "/nowhere" };
   await live.launch("claude-bob", ["--cwd", live.base], [program, "x;"], { env });
   const first = await given(live);

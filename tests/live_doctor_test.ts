@@ -7,6 +7,7 @@ import { unitText } from "../lib/systemd.ts";
 import { canDenyDmesg, denyDmesg, Nobody } from "./fixtures/nobody.ts";
 import { Live, SLEEP } from "./live.ts";
 import { run, sendSignal, type StartOptions, stateOf, untilGone } from "./live_host.ts";
+import { writeProgram } from "./fixtures/program.ts";
 
 /** What the doctor says, and how it ends. */
 interface Report {
@@ -279,7 +280,7 @@ Deno.test({
       loginctl: "echo Linger=no",
     };
     for (const [name, script] of Object.entries(standIns)) {
-      await Deno.writeTextFile(join(bin, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+      writeProgram(join(bin, name), `#!/bin/sh\n${script}\n`);
     }
     const unit = `iapeer-${await serviceSuffix(live.root, Deno.env.get("HOME")!)}.service`;
     const program = join(live.base, "gone", "iapeer");

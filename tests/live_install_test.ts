@@ -32,7 +32,7 @@ for (const manager of MANAGERS) {
   Deno.test(`install under ${manager}, again as an update in place, and uninstall`, async () => {
     await using live = await Live.open(ROOT);
     const host = await FakeHost.open(live, manager);
-    const first = await installed(host, await host.binary("one"));
+    const first = await installed(host, host.binary("one"));
     assert.equal(first.replaced, true);
     assert.equal(first.program, join(host.bin, "iapeer"));
     const state = await host.done<ServiceState>({ what: "state" });
@@ -43,14 +43,14 @@ for (const manager of MANAGERS) {
     assert.equal(Deno.statSync(first.program).mode! & 0o777, 0o755);
 
     const session = await live.launch("claude-bob");
-    const second = await installed(host, await host.binary("two"));
+    const second = await installed(host, host.binary("two"));
     assert.equal(second.replaced, true);
     assert.notEqual(second.pid, first.pid);
     await untilGone(first.pid, "the supervisor of the older version");
     await assertUntouched(live, session);
 
     await host.calls();
-    const again = await installed(host, await host.binary("two"));
+    const again = await installed(host, host.binary("two"));
     assert.equal(again.replaced, false);
     assert.notEqual(again.pid, second.pid);
     await assertUntouched(live, session);
@@ -90,7 +90,7 @@ for (const manager of MANAGERS) {
   Deno.test(`a dry run under ${manager} tells every step and changes nothing`, async () => {
     await using live = await Live.open(ROOT);
     const host = await FakeHost.open(live, manager);
-    const from = await host.binary("one");
+    const from = host.binary("one");
     const { told, error } = await host.perform({ what: "install", from, dry: true });
     assert.equal(error, undefined);
     assert.deepEqual(await host.calls(), []);
@@ -129,7 +129,7 @@ Deno.test("a service that does not come up is said so, with the log to look at",
   await using live = await Live.open();
   const host = await FakeHost.open(live, "systemd");
   await host.spoil("broken");
-  const from = await host.binary("one");
+  const from = host.binary("one");
   const { error } = await host.perform({ what: "install", from, waitMs: 300 });
   assert.equal(error?.exitCode, 1);
   assert.match(
@@ -142,7 +142,7 @@ Deno.test("a manager that cannot be asked is a reason to refuse, before anything
   await using live = await Live.open();
   const host = await FakeHost.open(live, "systemd");
   await host.spoil("mute");
-  const { error } = await host.perform({ what: "install", from: await host.binary("one") });
+  const { error } = await host.perform({ what: "install", from: host.binary("one") });
   assert.match(
     error!.message,
     /^Cannot install the service .*: systemctl: Failed to connect to bus/,
@@ -153,7 +153,7 @@ Deno.test("a manager that cannot be asked is a reason to refuse, before anything
 Deno.test("without a service manager the binary is installed, and the refusal says how to go on", async () => {
   await using live = await Live.open();
   const host = await FakeHost.open(live, undefined);
-  const from = await host.binary("one");
+  const from = host.binary("one");
   const { error } = await host.perform({ what: "install", from });
   assert.equal(error?.name, "NoServiceManagerError");
   assert.equal(error?.exitCode, 1);
@@ -174,7 +174,7 @@ Deno.test("a supervisor that is not the service's is a reason to refuse", async 
   const host = await FakeHost.open(live, "systemd");
   const other = live.start(["supervise"]);
   await live.until("the supervisor is at work", () => other.stdout().includes("SUPERVISING"));
-  const from = await host.binary("one");
+  const from = host.binary("one");
   for (const what of ["install", "uninstall"] as const) {
     const { error } = await host.perform({ what, from });
     assert.match(
@@ -220,11 +220,11 @@ Deno.test("an adopted server is let go: it runs on, and nothing is recorded", as
 Deno.test("after an update the canaries of before record deaths, and believe claims of a newer program", async () => {
   await using live = await Live.open();
   const host = await FakeHost.open(live, "systemd");
-  await installed(host, await host.binary("one"));
+  await installed(host, host.binary("one"));
   const killed = await live.launch("claude-killed");
   const stopped = await live.launch("claude-stopped");
   const claimed = await live.launch("claude-claimed");
-  await installed(host, await host.binary("two"));
+  await installed(host, host.binary("two"));
 
   sendSignal(killed.serverPid, "SIGKILL");
   await assertRecorded(live, killed, { cause: "signal", signal: "SIGKILL", mode: "own" });
@@ -253,7 +253,7 @@ Deno.test("a session does not uninstall what it runs in", async () => {
 Deno.test("two roots have services side by side, and the last one takes the binary away", async () => {
   await using live = await Live.open();
   const host = await FakeHost.open(live, "systemd");
-  const from = await host.binary("one");
+  const from = host.binary("one");
   const one = await installed(host, from);
   const root = join(live.base, "r2");
   const script = await Deno.readTextFile(from);
@@ -273,7 +273,7 @@ Deno.test("two roots have services side by side, and the last one takes the bina
 Deno.test("the service of another prefix is not taken for this one's", async () => {
   await using live = await Live.open();
   const host = await FakeHost.open(live, "launchd");
-  const { program, pid } = await installed(host, await host.binary("one"));
+  const { program, pid } = await installed(host, host.binary("one"));
   const { error } = await host.perform({ what: "uninstall", prefix: join(live.base, "opt") });
   assert(
     error!.message.includes(`runs "${program}"; give the --prefix of that one`),

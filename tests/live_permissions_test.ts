@@ -4,6 +4,7 @@ import config from "../deno.json" with { type: "json" };
 import { bundleIn } from "./fixtures/bundle.ts";
 import { Live } from "./live.ts";
 import { type Ran, run } from "./live_host.ts";
+import { writeProgram } from "./fixtures/program.ts";
 
 /** What launchd gives a job. */
 const LAUNCHD = "/usr/bin:/bin:/usr/sbin:/sbin";
@@ -75,7 +76,7 @@ Deno.test("a bundle cannot do what is not declared", async () => {
   await Deno.mkdir(root, { mode: 0o700 });
   await Deno.writeTextFile(join(base, "outside"), "");
   await Deno.writeTextFile(join(base, "outside.js"), "");
-  await Deno.writeTextFile(join(base, "ps"), "#!/bin/sh\n", { mode: 0o755 });
+  writeProgram(join(base, "ps"), "#!/bin/sh\n");
   // The head alone, so that it can end with another program.
   const text = new TextDecoder("latin1").decode(await Deno.readFile(bundle));
   const last = text.split("\n").findIndex((line) => line.startsWith("exec "));
@@ -91,7 +92,7 @@ Deno.test("a bundle cannot do what is not declared", async () => {
   const instead = head.replace('set -- "$_iap_dir/iapeer.mjs"', `set -- '${probe}'`);
   assert.notEqual(instead, head);
   const other = join(base, "iapeer-probe");
-  await Deno.writeTextFile(other, `${instead}\n`, { mode: 0o755 });
+  writeProgram(other, `${instead}\n`);
   const { stdout, stderr } = await alone(live, other, ["--root", root], {});
   assert.deepEqual(stdout.trim().split("\n"), [
     "write below the root: done",

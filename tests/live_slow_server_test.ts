@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { assertSilent, Live } from "./live.ts";
+import { writeProgram } from "./fixtures/program.ts";
 
 /** A directory with a tmux whose server takes its time between fork and start. */
 function slowTmux(live: Live, secs: number): string {
@@ -10,7 +11,7 @@ function slowTmux(live: Live, secs: number): string {
   ).trim();
   Deno.mkdirSync(dir);
   const script = `#!/bin/sh\ncase $1 in -D) sleep ${secs} ;; esac\nexec ${real} "$@"\n`;
-  Deno.writeTextFileSync(join(dir, "tmux"), script, { mode: 0o755 });
+  writeProgram(join(dir, "tmux"), script);
   return dir;
 }
 

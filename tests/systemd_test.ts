@@ -7,6 +7,7 @@ import type { ToolResult } from "../lib/process.ts";
 import { execLine, systemd, unitText } from "../lib/systemd.ts";
 import { inTempDir, toolsThat } from "./fixtures/root.ts";
 import { AWKWARD, AWKWARD_CHARACTERS, must, testWith, writtenSteps } from "./fixtures/service.ts";
+import { writeProgram } from "./fixtures/program.ts";
 
 const SETUP = { program: "/home/bob/.local/bin/iapeer", environment: { PATH: "/usr/bin:/bin" } };
 
@@ -68,7 +69,7 @@ function assertSurvives(dir: string, names: readonly string[]): void {
     const bin = join(dir, name);
     Deno.mkdirSync(bin, { recursive: true });
     const program = join(bin, "iapeer");
-    Deno.writeTextFileSync(program, "", { mode: 0o755 });
+    writeProgram(program, "");
     const environment = { PATH: `/opt/${name}:/usr/bin`, IAPEER_CACHE: `/c/${name}` };
     return { program, root: join("/srv", name, "end"), environment };
   });
@@ -108,7 +109,7 @@ testWith(
 Deno.test("execLine() gives sh what systemd refuses, byte for byte", () =>
   inTempDir((dir) => {
     const program = join(dir, `it's "$x" \\n`);
-    Deno.writeTextFileSync(program, '#!/bin/sh\nprintf "%s\\0" "$@"\n', { mode: 0o755 });
+    writeProgram(program, '#!/bin/sh\nprintf "%s\\0" "$@"\n');
     const [sh, ...args] = argvOfLine(execLine([program, "a b", "$HOME"]));
     assert.equal(sh, "/bin/sh");
     assert.equal(must(sh!, args).stdout, "a b\0$HOME\0");
