@@ -19,7 +19,7 @@ import { IapeerError, isStorageTrouble } from "./errors.ts";
 import { faultPoint } from "./fault.ts";
 import { isLocked, type Lock, tryLock } from "./locks.ts";
 import type { Spec } from "./sessions.ts";
-import { encodeJson, removeIfThere, writeFileAtomic } from "./store.ts";
+import { encodeJson, isThere, removeIfThere, writeFileAtomic } from "./store.ts";
 
 /** Version of what the two sides say to one another. */
 export const PROTOCOL = 1;
@@ -98,16 +98,6 @@ function namesOf(ctx: Context, suffix: string): string[] {
 export function stageOf(ctx: Context, id: string): Stage {
   if (isThere(pathOf(ctx, id, "json"))) return "waits";
   return isThere(pathOf(ctx, id, "taken")) ? "taken" : "gone";
-}
-
-function isThere(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
 
 /**

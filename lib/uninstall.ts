@@ -22,6 +22,7 @@ import { NotRunningError, stop } from "./stop.ts";
 import { isSupervised, supervisorLock } from "./supervisor.ts";
 import { settle } from "./teardown.ts";
 import { canaryLock, watcherOf } from "./watcher.ts";
+import { isThere } from "./store.ts";
 
 /** How long a supervisor or a canary may take to leave, in milliseconds. */
 const LEAVE_MS = 30_000;
@@ -245,14 +246,4 @@ async function removeEmpty(steps: Steps, dir: string): Promise<void> {
   await steps.step(`remove ${shellWord(dir)} if it is empty`, () => {
     if (entriesOf(dir).length === 0) Deno.removeSync(dir);
   });
-}
-
-function isThere(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
