@@ -7,7 +7,8 @@
 
 import { openRoot } from "../lib/config.ts";
 import { type Context, contextOf } from "../lib/context.ts";
-import { deathId, exitRecord, listDeaths, type Observation, openDeath } from "../lib/deaths.ts";
+import { deathId, listDeaths, type Observation, openDeath } from "../lib/deaths.ts";
+import { exitRecord } from "../lib/exits.ts";
 import { tick } from "../lib/lifecycle.ts";
 import { tryLock } from "../lib/locks.ts";
 import { appendLine, readLines } from "../lib/log.ts";

@@ -1,6 +1,6 @@
 import { attachCanary } from "../lib/canary.ts";
 import type { Conclusion } from "../lib/conclusion.ts";
-import { exitRecord } from "../lib/deaths.ts";
+import { exitRecord } from "../lib/exits.ts";
 import { UsageError } from "../lib/errors.ts";
 import { ownCanary, type StartReport } from "../lib/own.ts";
 import { type App, callersDir, contextFor, type RootFlags, say } from "./app.ts";

@@ -5,20 +5,12 @@
  */
 
 import { type Context, messageOf, note, warnOnce } from "./context.ts";
-import {
-  type Death,
-  deathsSince,
-  numberOf,
-  observedFields,
-  snapshotPath,
-  updateDeath,
-  verdictRecord,
-} from "./deaths.ts";
+import { type Death, deathsSince, numberOf, snapshotPath, updateDeath } from "./deaths.ts";
+import { type Exits, observedFields, readExits, verdictRecord } from "./exits.ts";
 import { collectContext, PEERS_MS, spanOf, withVerdict } from "./death_facts.ts";
 import type { Finding } from "./evidence.ts";
 import { collectEvidence } from "./evidence/collect.ts";
 import { Together } from "./evidence/together.ts";
-import { type Exits, readExits } from "./exits.ts";
 import { faultPoint } from "./fault.ts";
 import {
   denoSnapshotHost,

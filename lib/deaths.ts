@@ -13,8 +13,6 @@ import type { Arming } from "./arming.ts";
 import type { Cause, Finding } from "./evidence.ts";
 import type { Confidence, VerdictName } from "./verdict.ts";
 import type { FlightSample } from "./flight.ts";
-import { readLines } from "./log.ts";
-import { formatLine, type LogField, parseLine } from "./logfmt.ts";
 import {
   createFileOnce,
   encodeJson,
@@ -264,82 +262,4 @@ export function openDeath(ctx: Context, death: Death): boolean {
  */
 export function updateDeath(ctx: Context, death: Death): void {
   writeJson(ctx.paths.death(death.id), death);
-}
-
-/** The fields that tell what was observed, for the record and the snapshot's header. */
-export function observedFields(death: Death): LogField[] {
-  return [
-    ["identity", death.identity],
-    ["server_pid", death.server.pid],
-    ["cause", death.cause],
-    ["signal", death.signal],
-    ["code", death.code],
-    ["wait_rc", death.waitRc],
-    [
-      "last_seen",
-      death.lastSeen === undefined ? undefined : new Date(death.lastSeen).toISOString(),
-    ],
-    ["witness", death.witness],
-    ["mode", death.mode],
-    ["death", death.id],
-  ];
-}
-
-/**
- * The `server-exit` record of a death.
- *
- * @param ctx The root.
- * @param death The entry.
- * @returns One line of logfmt.
- */
-export function exitRecord(ctx: Context, death: Death): string {
-  return formatLine([
-    ["ts", new Date(death.observedAt).toISOString()],
-    ["ev", "server-exit"],
-    ...observedFields(death),
-    ["forensics", snapshotPath(ctx, death)],
-  ]);
-}
-
-/**
- * The `server-verdict` record of a death.
- *
- * @param ctx For its clock.
- * @param death The entry.
- * @param revises The verdict that it takes the place of.
- * @returns One line of logfmt, or `undefined` while there is no verdict.
- */
-export function verdictRecord(ctx: Context, death: Death, revises?: string): string | undefined {
-  if (death.verdict === undefined) return undefined;
-  return formatLine([
-    ["ts", new Date(ctx.host.now()).toISOString()],
-    ["ev", "server-verdict"],
-    ["identity", death.identity],
-    ["death", death.id],
-    ["verdict", death.verdict],
-    ["confidence", death.confidence],
-    ["peers_lost", death.peersLost],
-    ["revises", revises],
-    ["reason", death.reason],
-  ]);
-}
-
-/**
- * Tells whether a record of a death is in `exits.log` or a rotated file of it.
- *
- * @param ctx The root.
- * @param ev Which record.
- * @param id The death.
- * @returns `true` if it is there.
- * @throws {Error} If a file is there and cannot be read.
- */
-export function isInLog(
-  ctx: Context,
-  ev: "server-exit" | "server-verdict",
-  id: string,
-): boolean {
-  return readLines(ctx.paths, ctx.paths.exitsLog, id).some((line) => {
-    const fields = parseLine(line);
-    return fields.get("ev") === ev && fields.get("death") === id;
-  });
 }

@@ -8,7 +8,8 @@
 import { join } from "./path.ts";
 import { openRoot } from "./config.ts";
 import { type Context, contextOf } from "./context.ts";
-import { type Death, isInLog, listDeaths } from "./deaths.ts";
+import { type Death, listDeaths } from "./deaths.ts";
+import { isInLog } from "./exits.ts";
 import { callersEnvironment } from "./environment.ts";
 import { IapeerError } from "./errors.ts";
 import { livenessOf, sendSignal, waitGone } from "./host.ts";

@@ -23,16 +23,14 @@ import { conclude } from "./conclude.ts";
 import { type Context, messageOf, note, warnOnce } from "./context.ts";
 import {
   type Death,
-  exitRecord,
-  isInLog,
   journalId,
   listDeaths,
   type Observation,
-  observedFields,
   openDeath,
   readDeath,
   updateDeath,
 } from "./deaths.ts";
+import { exitRecord, isInLog, observedFields } from "./exits.ts";
 import { faultPoint } from "./fault.ts";
 import { sameIncarnation } from "./host.ts";
 import { type Lock, tryLock } from "./locks.ts";

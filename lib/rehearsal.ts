@@ -10,7 +10,8 @@
 import { join } from "./path.ts";
 import { covers, nowOf, readClaim } from "./claims.ts";
 import { type Context, contextOf } from "./context.ts";
-import { type Death, exitRecord, journalId, openDeath, updateDeath } from "./deaths.ts";
+import { type Death, journalId, openDeath, updateDeath } from "./deaths.ts";
+import { exitRecord } from "./exits.ts";
 import { type Incarnation, livenessOf } from "./host.ts";
 import { tryLock } from "./locks.ts";
 import { appendLine, prepareLog } from "./log.ts";

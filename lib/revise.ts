@@ -7,7 +7,8 @@
 
 import { type Context, messageOf, warnOnce } from "./context.ts";
 import { collectContext, spanOf, withVerdict } from "./death_facts.ts";
-import { type Death, deathsSince, readDeath, updateDeath, verdictRecord } from "./deaths.ts";
+import { type Death, deathsSince, readDeath, updateDeath } from "./deaths.ts";
+import { verdictRecord } from "./exits.ts";
 import { type Finding, LATE_REPORT } from "./evidence.ts";
 import { collectEvidence } from "./evidence/collect.ts";
 import type { Collector } from "./evidence/context.ts";

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import {
   type Death,
   deathId,
-  exitRecord,
   listDeaths,
   openDeath,
   readDeath,
   snapshotPath,
   updateDeath,
 } from "../lib/deaths.ts";
+import { exitRecord } from "../lib/exits.ts";
 import { readLines } from "../lib/log.ts";
 import { parseLine } from "../lib/logfmt.ts";
 import { withRoot } from "./fixtures/root.ts";

@@ -3,7 +3,6 @@ import type { Context } from "../lib/context.ts";
 import {
   type Death,
   deathId,
-  exitRecord,
   journalId,
   listDeaths,
   type Observation,
@@ -11,6 +10,7 @@ import {
   readDeath,
   type Step,
 } from "../lib/deaths.ts";
+import { exitRecord } from "../lib/exits.ts";
 import { tryLock } from "../lib/locks.ts";
 import { appendLine, readLines } from "../lib/log.ts";
 import { parseLine } from "../lib/logfmt.ts";
