@@ -1,6 +1,5 @@
 /**
- * The death journal: one entry per incarnation that ended unasked, and the
- * records made from it.
+ * The death journal: one entry per incarnation that ended unasked.
  *
  * @module
  */
