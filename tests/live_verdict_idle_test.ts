@@ -11,10 +11,20 @@ const LIMIT_MS = 150_000;
 function sleepsOf(pid: number): number {
   let sum = 0;
   for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
-    const status = Deno.readTextFileSync(`/proc/${pid}/task/${name}/status`);
-    sum += Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(status)![1]);
+    sum += Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(statusOf(pid, name))?.[1] ?? 0);
   }
   return sum;
+}
+
+/** Empty for a thread that has just ended. */
+function statusOf(pid: number, thread: string): string {
+  try {
+    return Deno.readTextFileSync(`/proc/${pid}/task/${thread}/status`);
+  } catch (error) {
+    if ((error as { code?: string }).code === "ENOENT") return "";
+    if ((error as { code?: string }).code === "ESRCH") return "";
+    throw error;
+  }
 }
 
 /** Seconds that the machine has run. */
