@@ -170,12 +170,20 @@ function isThere(path: string): boolean {
 /** A remedy shall work where it is pasted: it names the root where that would not be guessed. */
 function commandFor(ctx: Context): (args: string) => string {
   const { root } = ctx.paths;
-  const guessed = chooseRoot(undefined, (name) => Deno.env.get(name), () => "/");
+  const guessed = guessedRoot();
   return (args) => root === guessed ? `iapeer ${args}` : `iapeer ${args} --root ${word(root)}`;
 }
 
+/** The root of a command that names none; without a HOME there is none. */
+function guessedRoot(): string | undefined {
+  try {
+    return chooseRoot(undefined, (name) => Deno.env.get(name), () => "/");
+  } catch {
+    return undefined;
+  }
+}
+
 function supervisorOf(ctx: Context): Supervisor | undefined {
-  // As lib/supervise.ts calls it, whose code is not needed here.
   const path = supervisorLock(ctx);
   if (!isLocked(path)) return undefined;
   try {

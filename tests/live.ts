@@ -189,9 +189,12 @@ export class Live implements AsyncDisposable {
   }
 
   /** A tmux server that iapeer has not started; gives socket and pid. */
-  async foreignServer(name: string): Promise<{ sock: string; pid: number }> {
+  async foreignServer(
+    name: string,
+    argv: readonly string[] = SLEEP,
+  ): Promise<{ sock: string; pid: number }> {
     const sock = join(this.base, `${name}.sock`);
-    const args = ["-f", "/dev/null", "-S", sock, "new-session", "-d", "-s", "main", ...SLEEP];
+    const args = ["-f", "/dev/null", "-S", sock, "new-session", "-d", "-s", "main", ...argv];
     const { code, stderr } = await run("tmux", args, { env: this.env() });
     assert.equal(code, 0, stderr);
     const { stdout } = await this.tmux(sock, "display-message", "-p", "#{pid}");

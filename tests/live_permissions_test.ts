@@ -169,6 +169,25 @@ for (const [name, given] of Object.entries(ROOTS)) {
     await ok("adopt", "--identity", "b-two", "--sock", foreign.sock);
     assert.equal(JSON.parse(await ok("status", "--json")).length, 2);
     assert.equal(JSON.parse(await ok("supervise", "--once", "--json")).length, 2);
+    // A terminal of its own: the pane of another server.
+    const bare = ["-i", `PATH=${LAUNCHD}`, `IAPEER_CACHE=${join(live.base, "cache")}`];
+    const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    const shown = ["env", ...bare, "TERM=screen", ...variables, bundle];
+    const terminal = await live.foreignServer("terminal", [...shown, "attach", ...flags, "a-one"]);
+    await live.until(
+      "the session is shown",
+      async () => (await live.tmux(session.sock, "list-clients")).stdout !== "",
+    );
+    await live.tmux(terminal.sock, "kill-server");
+    const watcher = live.startOther("env", [
+      ...[...bare, ...variables, bundle, "canary", ...flags],
+      ...["--identity", "c-three", "--sock", (await live.foreignServer("other")).sock],
+    ]);
+    await live.until("the canary is armed", () => watcher.stdout().startsWith("ARMED "));
+    watcher.kill("SIGTERM");
+    assert.equal((await watcher.ended).code, 0);
+    const { findings } = JSON.parse(await ok("doctor", "--no-drill", "--json"));
+    assert.doesNotMatch(JSON.stringify(findings), /Requires \w+ access/);
     await run("kill", ["-KILL", String(session.serverPid)]);
     await live.record("server-verdict", "a-one");
     const [death] = JSON.parse(await ok("deaths", "--json"));
