@@ -70,7 +70,12 @@ function steps(): Step[] {
   // machine: scoped permissions would only be those of the test runner. What
   // iapeer itself may do is tested by starting it with its own.
   const unit = ["test", "--no-check", "--parallel"];
-  const built = { IAPEER_BUNDLE: bundle, IAPEER_CACHE: join(work, "cache") };
+  const built = {
+    IAPEER_BUNDLE: bundle,
+    IAPEER_CACHE: join(work, "cache"),
+    // Live tests wait a third of their time.
+    DENO_JOBS: String(Math.ceil(navigator.hardwareConcurrency * 1.5)),
+  };
   const tested = ["--allow-all", `--coverage=${coverage}`, "--coverage-raw-data-only"];
   return [
     { name: "format", args: ["fmt", "--check"] },
