@@ -20,51 +20,56 @@ const COLD_ROUNDS = 5;
 
 interface Subject {
   readonly label: string;
-  /** What is timed, until it has ended. */
+  /** What is timed: until its first line, or its end where it says nothing. */
   command(n: number): readonly [string, ...string[]];
+  /** Ends what it has left. */
+  after?(n: number): readonly [string, ...string[]];
   /** Unpacks first. */
   readonly cold?: true;
 }
 
-/** What is compared. Whatever a launch leaves is ended with the world. */
+/** What is compared. */
 function subjects(world: World, binary: string): Subject[] {
   const { root } = world.paths;
-  const launch = (n: number, name: string) => [
-    ...["launch", "--root", root, "--identity", `${name}-${n}`, "--tmux-conf", CONF],
-    ...["--", "sleep", "86400"],
-  ];
   const source = new URL("../scripts/iapeer", import.meta.url).pathname;
+  const launch = (label: string, program: readonly [string, ...string[]], ...flags: string[]) => {
+    const name = `bench-${label.replaceAll(/[^a-z]+/g, "")}`;
+    return {
+      label,
+      command: (n: number): readonly [string, ...string[]] => [
+        ...program,
+        ...["launch", "--root", root, "--identity", `${name}-${n}`, "--tmux-conf", CONF],
+        ...[...flags, "--", "sleep", "86400"],
+      ],
+      after: (n: number) => [binary, "stop", "--root", root, `${name}-${n}`] as const,
+    };
+  };
+  const tmux = (n: number) => ["tmux", "-S", world.path(`bare-${n}.sock`)] as const;
   return [
     { label: "`iapeer --version`, first start", cold: true, command: () => [binary, "--version"] },
     { label: "`iapeer --version`", command: () => [binary, "--version"] },
     { label: "`deno eval ''`", command: () => [Deno.execPath(), "eval", ""] },
     { label: "`deno --version`", command: () => [Deno.execPath(), "--version"] },
     { label: "`tmux -V`", command: () => ["tmux", "-V"] },
-    { label: "`iapeer launch` → READY", command: (n) => [binary, ...launch(n, "bench-binary")] },
-    { label: "… from source", command: (n) => ["sh", source, ...launch(n, "bench-source")] },
+    launch("`iapeer launch` → READY, by the supervisor", [binary]),
+    launch("`iapeer launch --direct` → READY", [binary], "--direct"),
+    launch("… from source", ["sh", source], "--direct"),
     {
       label: "`tmux new-session -d`",
-      command: (n) => {
-        const sock = world.path(`bare-${n}.sock`);
-        return ["tmux", "-S", sock, "-f", CONF, "new-session", "-d", "sleep", "86400"];
-      },
+      command: (n) => [...tmux(n), "-f", CONF, "new-session", "-d", "sleep", "86400"],
+      after: (n) => [...tmux(n), "kill-server"],
     },
   ];
 }
 
-/** Milliseconds from the start to the end of a command. */
-function timed([program, ...args]: readonly [string, ...string[]], cache: string): number {
+/** Milliseconds from the start of a command to its first line, or to its end. */
+async function timed(world: World, [program, ...args]: readonly string[]): Promise<number> {
   const from = performance.now();
-  const { success, stderr } = new Deno.Command(program, {
-    args,
-    env: { IAPEER_CACHE: cache },
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).outputSync();
+  const child = world.start(program!, args);
+  await child.line();
   const ms = performance.now() - from;
-  if (success) return ms;
-  throw new Error(`Cannot measure: ${program} ${args[0]}: ${new TextDecoder().decode(stderr)}`);
+  if (await child.ended !== 0) throw new Error(`Cannot measure: ${program} ${args.join(" ")}`);
+  return ms;
 }
 
 /** Private memory in MiB of the canary of a session that nothing happens in. */
@@ -78,7 +83,7 @@ async function idleCanary(world: World, binary: string): Promise<number> {
     CONF,
     "--json",
   ];
-  const { text } = await world.run(binary, ["launch", ...args, "--", "sleep", "86400"]);
+  const { text } = await world.run(binary, ["launch", ...args, "--direct", "--", "sleep", "86400"]);
   const { canaryPid } = JSON.parse(text);
   await new Promise((wake) => setTimeout(wake, SETTLE_MS));
   return memoryOf([canaryPid]).private;
@@ -89,12 +94,23 @@ async function measure(world: World, binary: string, rounds: number): Promise<st
   const samples = all.map((): number[] => []);
   const cache = world.path("cache");
   Deno.env.set("IAPEER_CACHE", cache);
+  const supervisor = world.start(binary, [
+    "supervise",
+    "--root",
+    world.paths.root,
+    "--interval",
+    "3600",
+  ]);
+  await supervisor.line();
   // The first round finds cold caches and is not counted.
   for (let n = 0; n <= rounds; n++) {
-    for (const [at, { cold, command }] of all.entries()) {
+    for (const [at, { cold, command, after }] of all.entries()) {
       if (cold && n > COLD_ROUNDS) continue;
-      const ms = timed(command(n), cold ? world.path(`cold-${n}`) : cache);
+      if (cold) Deno.env.set("IAPEER_CACHE", world.path(`cold-${n}`));
+      const ms = await timed(world, command(n));
       if (cold) Deno.removeSync(world.path(`cold-${n}`), { recursive: true });
+      Deno.env.set("IAPEER_CACHE", cache);
+      if (after !== undefined) await timed(world, after(n));
       if (n > 0) samples[at]!.push(ms);
     }
   }
