@@ -7,7 +7,7 @@
 import type { Arming } from "./arming.ts";
 import { type Context, note } from "./context.ts";
 import { IapeerError } from "./errors.ts";
-import { commandOf, type Incarnation, inspect, livenessOf, sendSignal, waitGone } from "./host.ts";
+import { commandOf, type Incarnation, inspect, livenessOf, sendSignal } from "./host.ts";
 import { isLocked, type Lock, waitLock } from "./locks.ts";
 
 /** What a canary writes into the lock that it holds. */
@@ -164,7 +164,7 @@ export async function evictCanary(ctx: Context, identity: string): Promise<boole
  * @param ctx The root.
  * @param identity Of which session.
  * @param lock A lock that is held; its holder has noted its `pid` there.
- * @returns `true` if there was one; the lock is then free.
+ * @returns `true` if there was one, and nobody has taken the lock since.
  */
 export async function evictHolder(
   ctx: Context,
@@ -174,5 +174,9 @@ export async function evictHolder(
   const canary = await heldCanary(ctx, identity, lock);
   if (canary === undefined || !await sendSignal(ctx.host, canary, "KILL")) return false;
   note(ctx, "canary-evicted", [["identity", identity], ["canary_pid", canary.pid]]);
-  return await waitGone(ctx.host, canary, LET_GO_MS);
+  // Not when it is a zombie: its other threads may still be about to end, and
+  // the lock with the last of them.
+  const freed = await waitLock(lock, LET_GO_MS);
+  freed?.release();
+  return freed !== undefined;
 }
