@@ -44,11 +44,13 @@ function subjects(world: World, binary: string): Subject[] {
       after: (n: number) => [binary, "stop", "--root", root, `${name}-${n}`] as const,
     };
   };
+  const empty = world.path("empty.js");
+  Deno.writeTextFileSync(empty, "");
   const tmux = (n: number) => ["tmux", "-S", world.path(`bare-${n}.sock`)] as const;
   return [
     { label: "`iapeer --version`, first start", cold: true, command: () => [binary, "--version"] },
     { label: "`iapeer --version`", command: () => [binary, "--version"] },
-    { label: "`deno eval ''`", command: () => [Deno.execPath(), "eval", ""] },
+    { label: "`deno run` of an empty program", command: () => [Deno.execPath(), "run", empty] },
     { label: "`deno --version`", command: () => [Deno.execPath(), "--version"] },
     { label: "`tmux -V`", command: () => ["tmux", "-V"] },
     launch("`iapeer launch` → READY, by the supervisor", [binary]),
