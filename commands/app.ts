@@ -8,8 +8,8 @@ import { configure, getConsoleSink } from "@logtape/logtape";
 import type { CommandContext, StricliProcess } from "@stricli/core";
 import { headDir } from "../lib/build.ts";
 import { chooseRoot, openRoot } from "../lib/config.ts";
-import { type Context, contextOf } from "../lib/context.ts";
-import { UsageError } from "../lib/errors.ts";
+import { type Context, contextOf, messageOf } from "../lib/context.ts";
+import { EXIT, IapeerError, isStorageTrouble, UsageError } from "../lib/errors.ts";
 import { writeQuietly } from "../lib/output.ts";
 
 /** The process as commands see it. */
@@ -154,4 +154,21 @@ export function localTime(ms: number): string {
   const two = (n: number) => String(n).padStart(2, "0");
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ` +
     `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+/**
+ * Tells what went wrong for some of several sessions; the others are done.
+ *
+ * @param app Where to; its exit code is the highest of all.
+ * @param errors What was caught.
+ * @throws {unknown} The only one.
+ */
+export function reportErrors(app: App, errors: readonly unknown[]): void {
+  if (errors.length === 1) throw errors[0];
+  for (const error of errors) app.process.stderr.write(`iapeer: ${messageOf(error)}\n`);
+  const codes = errors.map((error) => {
+    if (error instanceof IapeerError) return error.exitCode;
+    return isStorageTrouble(error) ? EXIT.refused : EXIT.internal;
+  });
+  if (codes.length > 0) app.process.exitCode = Math.max(...codes);
 }

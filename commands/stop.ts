@@ -1,8 +1,8 @@
-import { type Context, messageOf } from "../lib/context.ts";
+import type { Context } from "../lib/context.ts";
 import { UsageError } from "../lib/errors.ts";
 import { listSessions, readSession } from "../lib/sessions.ts";
 import { NotRunningError, stop } from "../lib/stop.ts";
-import { type App, contextFor, type RootFlags, say } from "./app.ts";
+import { type App, contextFor, reportErrors, type RootFlags, say } from "./app.ts";
 
 interface Flags extends RootFlags {
   readonly all: boolean;
@@ -24,11 +24,7 @@ export default async function (this: App, flags: Flags, ...given: string[]): Pro
   }));
   const errors = results.filter((one) => one.status === "rejected").map((one) => one.reason)
     .filter((error) => !(flags.all && error instanceof NotRunningError));
-  if (errors.length === 1) throw errors[0];
-  for (const error of errors) this.process.stderr.write(`iapeer: ${messageOf(error)}\n`);
-  if (errors.length > 1) {
-    this.process.exitCode = Math.max(...errors.map((error) => error?.exitCode ?? 70));
-  }
+  reportErrors(this, errors);
 }
 
 /** Whether it is adopted. One whose record cannot be read is not passed over: its stop says why. */

@@ -236,3 +236,18 @@ Deno.test("stop --all stops every session though the record of one is corrupt", 
     assert.equal(await isRunning(serverPid), identity === "claude-bob");
   }
 });
+
+Deno.test("start starts every session that it can, and tells of each that it cannot", async () => {
+  await using live = await Live.open();
+  await live.launch("claude-ann");
+  await live.launch("claude-bob");
+  await live.ok(["stop", "claude-bob"]);
+  const given = ["claude-ann", "claude-nobody", "claude-bob"];
+  const { code, stdout, stderr } = await live.cli(["start", ...given]);
+  assert.equal(code, 1);
+  assert.match(stdout, /^READY identity=claude-bob [^\n]*\n$/);
+  assert.deepEqual(stderr.trim().split("\n").map((line) => line.split(":")[1]), [
+    ' Cannot launch "claude-ann"',
+    ' Cannot find the session "claude-nobody"',
+  ]);
+});
