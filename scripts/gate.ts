@@ -23,7 +23,7 @@ const NOT_FOR_TESTS = [
 /** Live tests that look at the program from outside, as whole: these run on the bundle, too. */
 const OF_THE_BUNDLE = [
   ...["attach_death", "bytes", "canary", "errors", "interrupted", "launch", "death"],
-  ...["supervise", "teardown"],
+  ...["supervise", "teardown", "handover", "survival"],
 ].map((name) => `tests/live_${name}_test.ts`);
 // deno-lint-ignore no-control-regex -- colours begin with one.
 const COLOUR = /\x1b\[[\d;]*m/g;
